@@ -1,0 +1,1 @@
+//! Loads machine-learning model files safely.
