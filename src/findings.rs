@@ -1,0 +1,196 @@
+//! What a user should know before trusting a file: [`Finding`]s, and the [`Verdict`] they fold to.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+use crate::error::shortened;
+
+/// The worst thing found, folded over all findings. Ordered: later is worse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// Read completely; nothing in it could run code.
+    #[default]
+    Safe,
+    /// Read completely; a pickle names globals outside the policy. Nothing known to be dangerous.
+    Unrecognised,
+    /// A limit was reached before everything was read.
+    Incomplete,
+    /// Part of the file breaks its format's rules.
+    Malformed,
+    /// Loading the file with Python would run code of its author's choosing.
+    Dangerous,
+}
+
+impl Verdict {
+    /// The name used in `--json` output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Safe => "safe",
+            Self::Unrecognised => "unrecognised",
+            Self::Incomplete => "incomplete",
+            Self::Malformed => "malformed",
+            Self::Dangerous => "dangerous",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// How much a finding weighs. Ordered: later is worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Worth knowing, changes no verdict.
+    Note,
+    /// Sloppy or unusual, changes no verdict.
+    Warning,
+    /// Changes the verdict to the one given.
+    Verdict(Verdict),
+}
+
+impl Severity {
+    /// The name used in `--json` output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Verdict(verdict) => verdict.name(),
+        }
+    }
+}
+
+/// One thing that a user should know before trusting the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Finding {
+    /// How much it weighs.
+    pub severity: Severity,
+    /// A stable machine-readable code, for example `misaligned-tensor`.
+    pub code: &'static str,
+    /// The stream it stands in: an archive member or pickle; empty for the file itself.
+    pub stream: String,
+    /// The byte offset in that stream, where one is known.
+    pub offset: Option<u64>,
+    /// One sentence for people; names from the file are escaped and shortened.
+    pub message: String,
+}
+
+impl Finding {
+    /// A finding about the file itself.
+    #[must_use]
+    pub fn new(severity: Severity, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            severity,
+            code,
+            stream: String::new(),
+            offset: None,
+            message: message.into(),
+        }
+    }
+
+    /// Adds the byte offset.
+    #[must_use]
+    pub fn at(mut self, offset: u64) -> Self {
+        self.offset = Some(offset);
+        self
+    }
+
+    /// Adds the stream, shortened to 200 characters.
+    #[must_use]
+    pub fn in_stream(mut self, stream: &str) -> Self {
+        self.stream = shortened(stream);
+        self
+    }
+}
+
+/// The findings of one checkpoint, in file order.
+///
+/// A hostile file could cause a finding per byte: after [`Findings::MOST`] of one code the rest is
+/// counted, and the count is reported.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    list: Vec<Finding>,
+    dropped: u64,
+    verdict: Verdict,
+}
+
+impl Findings {
+    /// How many findings of one code are kept.
+    pub const MOST: usize = 100;
+
+    /// Adds a finding and folds its verdict.
+    pub fn push(&mut self, finding: Finding) {
+        if let Severity::Verdict(verdict) = finding.severity {
+            self.verdict = self.verdict.max(verdict);
+        }
+        let alike = self
+            .list
+            .iter()
+            .rev()
+            .filter(|kept| kept.code == finding.code);
+        if alike.take(Self::MOST).count() == Self::MOST {
+            self.dropped = self.dropped.saturating_add(1);
+        } else {
+            self.list.push(finding);
+        }
+    }
+
+    /// Adds all of another list.
+    pub fn append(&mut self, other: Self) {
+        for finding in other.list {
+            self.push(finding);
+        }
+        self.dropped = self.dropped.saturating_add(other.dropped);
+        self.verdict = self.verdict.max(other.verdict);
+    }
+
+    /// The findings kept, in file order.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Finding] {
+        &self.list
+    }
+
+    /// How many more there were.
+    #[must_use]
+    pub const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// The worst verdict among all findings, also those dropped.
+    #[must_use]
+    pub const fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdict_is_the_worst_and_survives_dropping() {
+        let mut findings = Findings::default();
+        for _ in 0..Findings::MOST {
+            findings.push(Finding::new(Severity::Warning, "x", "same"));
+        }
+        findings.push(Finding::new(
+            Severity::Verdict(Verdict::Dangerous),
+            "x",
+            "late",
+        ));
+        findings.push(Finding::new(
+            Severity::Verdict(Verdict::Malformed),
+            "y",
+            "later",
+        ));
+        assert_eq!(findings.as_slice().len(), Findings::MOST + 1);
+        assert_eq!(findings.dropped(), 1);
+        assert_eq!(findings.verdict(), Verdict::Dangerous);
+    }
+}

@@ -1,0 +1,49 @@
+//! One folder per format, and the table of readers.
+//!
+//! A reader is a pure function from bytes and a [`Budget`] to [`Parsed`]: it never opens a file,
+//! never follows a name that stands in the bytes, never decodes a tensor. A new format is a folder
+//! and a row here.
+
+#![forbid(unsafe_code)]
+
+mod detect;
+
+pub use detect::detect;
+
+use crate::bytes::Buffer;
+use crate::error::{Context, Error, Format, Result};
+use crate::index::Index;
+use crate::limits::Budget;
+
+/// What a reader makes of one file.
+#[derive(Debug)]
+pub struct Parsed {
+    /// The format that was read; a reader may find a narrower one than it was called for.
+    pub format: Format,
+    /// The tensors, metadata and findings. Source 0 is the file, source 1 + n is `inflated[n]`.
+    pub index: Index,
+    /// Archive members that had to be inflated.
+    pub inflated: Vec<Buffer>,
+}
+
+/// One row of the table.
+struct Reader {
+    format: Format,
+    read: fn(&[u8], &mut Budget) -> Result<Parsed>,
+}
+
+const READERS: &[Reader] = &[];
+
+/// Reads a whole file of any format, told apart by its content.
+///
+/// # Errors
+/// `Unsupported` if no reader takes the content, else what the reader says. Every error names the
+/// format.
+pub fn read(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
+    let format = detect(bytes)?;
+    let reader = READERS
+        .iter()
+        .find(|reader| reader.format == format)
+        .ok_or_else(|| Error::unsupported("format", format))?;
+    (reader.read)(bytes, budget).in_format(format)
+}

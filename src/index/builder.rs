@@ -1,0 +1,299 @@
+//! Builds an [`Index`], checking each entry once.
+
+use super::{Index, Metadata, Record};
+use crate::bytes::{Endian, Span, to_u64, to_usize};
+use crate::dtype::DType;
+use crate::error::{Context, Error, Result};
+use crate::findings::{Finding, Findings};
+use crate::limits::{Budget, Limit};
+use crate::shape;
+
+/// One tensor as a reader found it, before it is checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Draft<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// The element type.
+    pub dtype: DType,
+    /// The file's own type code; used only for [`DType::Opaque`].
+    pub code: &'a str,
+    /// The dimensions, outermost first.
+    pub shape: &'a [u64],
+    /// The strides in elements, or `None` for a contiguous tensor.
+    pub strides: Option<&'a [u64]>,
+    /// The bytes from the first element to the last.
+    pub span: Span,
+    /// Which source holds them.
+    pub source: u32,
+    /// Which storage they are a view of; `None` gives the tensor a storage of its own.
+    pub storage: Option<u32>,
+    /// Their byte order.
+    pub endian: Endian,
+    /// Why there are no bytes, if there are none.
+    pub absent: Option<&'static str>,
+    /// Where the file declares the tensor, for errors.
+    pub declared_at: u64,
+}
+
+impl Default for Draft<'_> {
+    fn default() -> Self {
+        Self {
+            name: "",
+            dtype: DType::Opaque,
+            code: "",
+            shape: &[],
+            strides: None,
+            span: Span::default(),
+            source: 0,
+            storage: None,
+            endian: Endian::Little,
+            absent: None,
+            declared_at: 0,
+        }
+    }
+}
+
+/// Collects entries, metadata and findings, then proves what holds for all of them together.
+#[derive(Debug, Default)]
+pub struct Builder {
+    index: Index,
+    declared_at: Vec<u64>,
+}
+
+impl Builder {
+    /// An empty builder.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many entries there are so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether there is no entry yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// The metadata, to add to it.
+    pub fn metadata(&mut self) -> &mut Metadata {
+        &mut self.index.metadata
+    }
+
+    /// Adds a finding.
+    pub fn finding(&mut self, finding: Finding) {
+        self.index.findings.push(finding);
+    }
+
+    /// Adds findings.
+    pub fn findings(&mut self, findings: Findings) {
+        self.index.findings.append(findings);
+    }
+
+    /// A number for a storage that several entries will share.
+    pub fn new_storage(&mut self) -> u32 {
+        let storage = self.index.storages;
+        self.index.storages = storage.saturating_add(1);
+        storage
+    }
+
+    /// Adds one tensor.
+    ///
+    /// # Errors
+    /// `Limit` if the name, the rank or the number of tensors exceeds its limit; `Malformed` if
+    /// the shape overflows, or if the span does not hold exactly the elements that shape, strides
+    /// and type ask for.
+    pub fn push(&mut self, draft: &Draft<'_>, budget: &mut Budget) -> Result<()> {
+        self.push_checked(draft, budget)
+            .for_tensor(draft.name)
+            .at(draft.declared_at)
+    }
+
+    fn push_checked(&mut self, draft: &Draft<'_>, budget: &mut Budget) -> Result<()> {
+        let count = to_u64(self.index.entries.len()).saturating_add(1);
+        budget.allow(Limit::Tensors, count)?;
+        budget.allow(Limit::NameBytes, to_u64(draft.name.len()))?;
+        budget.allow(Limit::Rank, to_u64(draft.shape.len()))?;
+        let elements = shape::elements(draft.shape)?;
+        check_extent(draft, elements)?;
+        let numbers = self.index.numbers.len();
+        let strided = self.push_numbers(draft, budget)?;
+        let storage = match draft.storage {
+            Some(storage) => storage,
+            None => self.new_storage(),
+        };
+        let record = Record {
+            name: self.push_text(draft.name, budget)?,
+            code: self.push_text(draft.code, budget)?,
+            numbers,
+            rank: u32::try_from(draft.shape.len()).unwrap_or(u32::MAX),
+            strided,
+            dtype: draft.dtype,
+            endian: draft.endian,
+            absent: draft.absent,
+            source: draft.source,
+            storage,
+            span: draft.span,
+            elements,
+        };
+        budget.grow(&mut self.index.entries)?;
+        self.index.entries.push(record);
+        budget.grow(&mut self.declared_at)?;
+        self.declared_at.push(draft.declared_at);
+        Ok(())
+    }
+
+    /// Interns the dimensions, and the strides unless they are those of a contiguous tensor.
+    fn push_numbers(&mut self, draft: &Draft<'_>, budget: &mut Budget) -> Result<bool> {
+        let start = self.index.numbers.len();
+        self.push_all(draft.shape, budget)?;
+        let Some(strides) = draft.strides else {
+            return Ok(false);
+        };
+        let middle = self.index.numbers.len();
+        self.push_all(strides, budget)?;
+        let numbers = &self.index.numbers;
+        let contiguous = shape::is_contiguous(
+            numbers.get(start..middle).unwrap_or_default(),
+            numbers.get(middle..).unwrap_or_default(),
+        );
+        if contiguous {
+            self.index.numbers.truncate(middle);
+        }
+        Ok(!contiguous)
+    }
+
+    fn push_all(&mut self, numbers: &[u64], budget: &mut Budget) -> Result<()> {
+        for &number in numbers {
+            let number = to_usize(number)
+                .ok_or_else(|| Error::unsupported("on this machine, a dimension of", number))?;
+            budget.grow(&mut self.index.numbers)?;
+            self.index.numbers.push(number);
+        }
+        Ok(())
+    }
+
+    fn push_text(&mut self, text: &str, budget: &mut Budget) -> Result<(usize, u32)> {
+        let start = self.index.text.len();
+        if self.index.text.capacity().saturating_sub(start) < text.len() {
+            let additional = text.len().max(start / 2).max(64);
+            budget.spend_heap(to_u64(additional))?;
+            self.index
+                .text
+                .try_reserve_exact(additional)
+                .map_err(|_| Error::out_of_memory())?;
+        }
+        self.index.text.push_str(text);
+        Ok((start, u32::try_from(text.len()).unwrap_or(u32::MAX)))
+    }
+
+    /// Positions of the entries, sorted by where their bytes start, then by where they end.
+    ///
+    /// # Errors
+    /// `Limit` if the heap budget is spent.
+    pub fn by_offset(&self, budget: &mut Budget) -> Result<Vec<u32>> {
+        let mut order = self.positions(budget)?;
+        let key = |&id: &u32| {
+            let record = usize::try_from(id)
+                .ok()
+                .and_then(|id| self.index.entries.get(id));
+            record.map(|record| (record.source, record.span.start(), record.span.end()))
+        };
+        if !order.is_sorted_by_key(key) {
+            order.sort_unstable_by_key(key);
+        }
+        Ok(order)
+    }
+
+    /// The span, name and place of declaration of the entry at `position`.
+    #[must_use]
+    pub fn placed(&self, position: u32) -> Option<(Span, &str, u64)> {
+        let id = usize::try_from(position).ok()?;
+        let record = self.index.entries.get(id)?;
+        let declared_at = self.declared_at.get(id).copied()?;
+        Some((record.span, self.index.text_of(record.name), declared_at))
+    }
+
+    /// Sorts the names and hands the index over.
+    ///
+    /// # Errors
+    /// `Malformed` if two tensors have one name, at the later declaration.
+    pub fn finish(mut self, budget: &mut Budget) -> Result<Index> {
+        let mut by_name = self.positions(budget)?;
+        let index = &self.index;
+        by_name.sort_unstable_by(|&a, &b| {
+            let names = index.name_of(a).cmp(index.name_of(b));
+            names.then(a.cmp(&b))
+        });
+        for pair in by_name.windows(2) {
+            let &[first, second] = pair else { continue };
+            let name = index.name_of(first);
+            if name == index.name_of(second) {
+                let declared_at = usize::try_from(second)
+                    .ok()
+                    .and_then(|second| self.declared_at.get(second));
+                return Err(
+                    Error::duplicate("tensor", name).at(declared_at.copied().unwrap_or_default())
+                );
+            }
+        }
+        self.index.by_name = by_name;
+        Ok(self.index)
+    }
+
+    fn positions(&self, budget: &mut Budget) -> Result<Vec<u32>> {
+        let mut positions = Vec::new();
+        budget.reserve(&mut positions, self.index.entries.len())?;
+        let count = u32::try_from(self.index.entries.len())
+            .map_err(|_| Error::limit(Limit::Tensors.name(), u64::MAX, u64::from(u32::MAX)))?;
+        positions.extend(0..count);
+        Ok(positions)
+    }
+}
+
+/// Proves that the span holds the elements: then no view of the entry can leave it.
+fn check_extent(draft: &Draft<'_>, elements: u64) -> Result<()> {
+    use crate::error::Malformed;
+    if draft.dtype == DType::Opaque || draft.absent.is_some() {
+        return Ok(());
+    }
+    let partial = || {
+        Error::malformed(Malformed::PartialBlock {
+            elements,
+            block: to_u64(draft.dtype.block_elements()),
+            dtype: draft.dtype.name(),
+        })
+    };
+    let overflow = |what| Error::malformed(Malformed::Overflow { what });
+    let reach = match draft.strides {
+        None => elements,
+        Some(strides) if strides.len() == draft.shape.len() => shape::reach(draft.shape, strides)?,
+        Some(strides) => {
+            return Err(Error::malformed(Malformed::Mismatch {
+                what: "the number of strides",
+                found: to_u64(strides.len()),
+                expected: to_u64(draft.shape.len()),
+            }));
+        }
+    };
+    let block = to_u64(draft.dtype.block_elements());
+    if reach.checked_rem(block) != Some(0) {
+        return Err(partial());
+    }
+    let needed = draft
+        .dtype
+        .bytes_for(reach)
+        .ok_or_else(|| overflow("the number of bytes"))?;
+    if needed != draft.span.length() {
+        return Err(Error::malformed(Malformed::Mismatch {
+            what: "the number of bytes",
+            found: draft.span.length(),
+            expected: needed,
+        }));
+    }
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! The metadata of a checkpoint: keys indexed, values where the file has them.
+
+use super::value::{Encoding, Text, Value, ValueType};
+use crate::bytes::{Span, to_u64, to_usize};
+use crate::error::{Error, Result, shortened};
+use crate::limits::{Budget, Limit};
+
+/// Keys and values of one checkpoint.
+///
+/// GGUF keys and values stay in the file as spans; those of other formats are interned in one
+/// buffer in the same encoding, so that there is one way to read them.
+#[derive(Debug, Default)]
+pub struct Metadata {
+    pool: Vec<u8>,
+    items: Vec<Item>,
+    by_key: Vec<u32>,
+    encoding: Encoding,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    key: Place,
+    value: Place,
+    value_type: ValueType,
+}
+
+/// Bytes in the file, or in the pool.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    File(Span),
+    Pool { start: usize, length: usize },
+}
+
+impl Metadata {
+    /// How many keys there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there is no key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Reads keys and values, given the bytes of the checkpoint's first file.
+    #[must_use]
+    pub const fn view<'a>(&'a self, file: &'a [u8]) -> MetadataView<'a> {
+        MetadataView {
+            metadata: self,
+            file,
+        }
+    }
+
+    /// Says how values that lie in the file are laid out.
+    pub(crate) fn set_encoding(&mut self, encoding: Encoding) {
+        self.encoding = encoding;
+    }
+
+    /// Adds a key and value that lie in the file; the value's span starts at its first byte (for a
+    /// string or array, at its length or element type).
+    pub(crate) fn push_span(
+        &mut self,
+        key: Span,
+        value_type: ValueType,
+        value: Span,
+        budget: &mut Budget,
+    ) -> Result<()> {
+        self.push(Place::File(key), value_type, Place::File(value), budget)
+    }
+
+    /// Adds a key and a string.
+    pub(crate) fn push_string(
+        &mut self,
+        key: &str,
+        value: &str,
+        budget: &mut Budget,
+    ) -> Result<()> {
+        budget.allow(Limit::StringBytes, to_u64(value.len()))?;
+        let length = to_u64(value.len()).to_le_bytes();
+        self.push_pooled(key, ValueType::String, &[&length, value.as_bytes()], budget)
+    }
+
+    /// Adds a key and a number or boolean, given as little-endian bytes of its type.
+    pub(crate) fn push_scalar(
+        &mut self,
+        key: &str,
+        value_type: ValueType,
+        bytes: &[u8],
+        budget: &mut Budget,
+    ) -> Result<()> {
+        self.push_pooled(key, value_type, &[bytes], budget)
+    }
+
+    fn push_pooled(
+        &mut self,
+        key: &str,
+        value_type: ValueType,
+        parts: &[&[u8]],
+        budget: &mut Budget,
+    ) -> Result<()> {
+        budget.allow(Limit::NameBytes, to_u64(key.len()))?;
+        let key = self.intern(&[key.as_bytes()], budget)?;
+        let value = self.intern(parts, budget)?;
+        self.push(key, value_type, value, budget)
+    }
+
+    fn intern(&mut self, parts: &[&[u8]], budget: &mut Budget) -> Result<Place> {
+        let start = self.pool.len();
+        let length = parts.iter().map(|part| part.len()).sum();
+        if self.pool.capacity().saturating_sub(start) < length {
+            budget.reserve(&mut self.pool, length.max(start / 2))?;
+        }
+        for part in parts {
+            self.pool.extend_from_slice(part);
+        }
+        Ok(Place::Pool { start, length })
+    }
+
+    fn push(
+        &mut self,
+        key: Place,
+        value_type: ValueType,
+        value: Place,
+        budget: &mut Budget,
+    ) -> Result<()> {
+        let count = to_u64(self.items.len()).saturating_add(1);
+        budget.allow(Limit::MetadataEntries, count)?;
+        budget.grow(&mut self.items)?;
+        self.items.push(Item {
+            key,
+            value,
+            value_type,
+        });
+        Ok(())
+    }
+
+    /// Sorts the keys for look-up.
+    ///
+    /// # Errors
+    /// `Malformed` if a key stands twice.
+    pub(crate) fn finish(&mut self, file: &[u8], budget: &mut Budget) -> Result<()> {
+        let mut by_key: Vec<u32> = Vec::new();
+        budget.reserve(&mut by_key, self.items.len())?;
+        by_key.extend((0..self.items.len()).filter_map(|item| u32::try_from(item).ok()));
+        let view = self.view(file);
+        by_key.sort_unstable_by(|&a, &b| view.key(a).cmp(view.key(b)).then(a.cmp(&b)));
+        for pair in by_key.windows(2) {
+            let &[first, second] = pair else { continue };
+            if view.key(first) == view.key(second) {
+                let key = String::from_utf8_lossy(view.key(first));
+                let at = self.item(second).map(|item| item.key);
+                let error = Error::duplicate("key", &key);
+                return Err(match at {
+                    Some(Place::File(span)) => error.at(span.start()),
+                    _ => error,
+                });
+            }
+        }
+        self.by_key = by_key;
+        Ok(())
+    }
+
+    fn item(&self, position: u32) -> Option<&Item> {
+        self.items.get(to_usize(position.into())?)
+    }
+}
+
+/// The metadata of a checkpoint, with the bytes it is read from.
+#[derive(Clone, Copy, Debug)]
+pub struct MetadataView<'a> {
+    metadata: &'a Metadata,
+    file: &'a [u8],
+}
+
+impl<'a> MetadataView<'a> {
+    /// How many keys there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.metadata.len()
+    }
+
+    /// Whether there is no key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.metadata.is_empty()
+    }
+
+    /// The value of a key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<Value<'a>> {
+        let place = self
+            .metadata
+            .by_key
+            .binary_search_by(|&item| self.key(item).cmp(key.as_bytes()))
+            .ok()?;
+        self.value(self.metadata.item(*self.metadata.by_key.get(place)?)?)
+    }
+
+    /// Every key and value, in file order. Keys of a strict GGUF file are UTF-8.
+    pub fn iter(&self) -> impl Iterator<Item = (Text<'a>, Value<'a>)> + use<'a> {
+        let view = *self;
+        view.metadata
+            .items
+            .iter()
+            .filter_map(move |item| Some((Text(view.bytes(item.key)?), view.value(item)?)))
+    }
+
+    fn key(&self, item: u32) -> &'a [u8] {
+        self.metadata
+            .item(item)
+            .and_then(|item| self.bytes(item.key))
+            .unwrap_or_default()
+    }
+
+    fn value(&self, item: &Item) -> Option<Value<'a>> {
+        let encoding = match item.value {
+            Place::File(_) => self.metadata.encoding,
+            Place::Pool { .. } => Encoding::default(),
+        };
+        Value::decode(self.bytes(item.value)?, item.value_type, encoding).ok()
+    }
+
+    fn bytes(&self, place: Place) -> Option<&'a [u8]> {
+        match place {
+            Place::File(span) => span.slice(self.file),
+            Place::Pool { start, length } => {
+                self.metadata.pool.get(start..start.checked_add(length)?)
+            }
+        }
+    }
+}
+
+/// A key for an error message.
+#[must_use]
+pub(crate) fn printable(key: &[u8]) -> String {
+    shortened(&String::from_utf8_lossy(key))
+}

@@ -1,0 +1,237 @@
+//! What every reader turns its file into: owned names, types, shapes, strides and spans.
+//!
+//! No reference and no trait: an [`Index`] lives beside the bytes that it describes, and everything
+//! above it (views, slices, conversion, reports) is written once. Names and dimensions are
+//! interned in two buffers, so that a checkpoint of 100,000 tensors costs a few allocations.
+
+#![forbid(unsafe_code)]
+
+mod builder;
+mod metadata;
+mod value;
+
+pub use builder::{Builder, Draft};
+pub use metadata::{Metadata, MetadataView};
+pub use value::{Array, Text, Value, ValueType};
+
+pub(crate) use value::Encoding;
+
+use std::ops::Range;
+
+use crate::bytes::{Endian, Span};
+use crate::dtype::DType;
+use crate::findings::Findings;
+
+/// The tensors and metadata of one checkpoint, checked once when it was built.
+#[derive(Debug, Default)]
+pub struct Index {
+    text: String,
+    numbers: Vec<usize>,
+    entries: Vec<Record>,
+    by_name: Vec<u32>,
+    metadata: Metadata,
+    findings: Findings,
+    storages: u32,
+}
+
+/// One tensor, compact: ranges into the index's two buffers.
+#[derive(Clone, Debug)]
+struct Record {
+    name: (usize, u32),
+    /// The file's own type code, for an opaque type.
+    code: (usize, u32),
+    /// Dimensions, then strides if `strided`.
+    numbers: usize,
+    rank: u32,
+    strided: bool,
+    dtype: DType,
+    endian: Endian,
+    absent: Option<&'static str>,
+    source: u32,
+    storage: u32,
+    span: Span,
+    elements: u64,
+}
+
+impl Index {
+    /// How many tensors there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no tensor.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The tensor at `position`, in the order in which the file declares them.
+    #[must_use]
+    pub fn entry(&self, position: usize) -> Option<Entry<'_>> {
+        let record = self.entries.get(position)?;
+        Some(Entry {
+            index: self,
+            record,
+            position,
+        })
+    }
+
+    /// The tensor of this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<Entry<'_>> {
+        let place = self
+            .by_name
+            .binary_search_by(|&id| self.name_of(id).cmp(name))
+            .ok()?;
+        self.entry(usize::try_from(*self.by_name.get(place)?).ok()?)
+    }
+
+    /// Every tensor, in the order in which the file declares them.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Entry<'_>> {
+        self.entries
+            .iter()
+            .enumerate()
+            .map(move |(position, record)| Entry {
+                index: self,
+                record,
+                position,
+            })
+    }
+
+    /// The metadata; its values may lie in the file.
+    #[must_use]
+    pub const fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// What a user should know about the file.
+    #[must_use]
+    pub const fn findings(&self) -> &Findings {
+        &self.findings
+    }
+
+    /// How many distinct storages the tensors lie in.
+    #[must_use]
+    pub const fn storages(&self) -> u32 {
+        self.storages
+    }
+
+    fn name_of(&self, id: u32) -> &str {
+        usize::try_from(id)
+            .ok()
+            .and_then(|id| self.entries.get(id))
+            .map_or("", |record| self.text_of(record.name))
+    }
+
+    fn text_of(&self, (start, length): (usize, u32)) -> &str {
+        usize::try_from(length)
+            .ok()
+            .and_then(|length| start.checked_add(length))
+            .and_then(|end| self.text.get(start..end))
+            .unwrap_or_default()
+    }
+
+    fn numbers_of(&self, range: Range<usize>) -> &[usize] {
+        self.numbers.get(range).unwrap_or_default()
+    }
+}
+
+/// One tensor's record, borrowed from its [`Index`].
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    index: &'a Index,
+    record: &'a Record,
+    position: usize,
+}
+
+impl<'a> Entry<'a> {
+    /// The name; unique in its checkpoint. May be empty or hold any character: never use it as a
+    /// path, and escape it when printing.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        self.index.text_of(self.record.name)
+    }
+
+    /// The place in the order in which the file declares its tensors.
+    #[must_use]
+    pub const fn position(&self) -> usize {
+        self.position
+    }
+
+    /// The element type.
+    #[must_use]
+    pub const fn dtype(&self) -> DType {
+        self.record.dtype
+    }
+
+    /// The type's name, or the file's own code for a type that this library does not know.
+    #[must_use]
+    pub fn dtype_name(&self) -> &'a str {
+        match self.record.dtype {
+            DType::Opaque => self.index.text_of(self.record.code),
+            known => known.name(),
+        }
+    }
+
+    /// The dimensions, outermost first.
+    #[must_use]
+    pub fn shape(&self) -> &'a [usize] {
+        let start = self.record.numbers;
+        self.index
+            .numbers_of(start..start.saturating_add(self.rank()))
+    }
+
+    /// The strides in elements, if the elements do not lie side by side in row-major order.
+    #[must_use]
+    pub fn strides(&self) -> Option<&'a [usize]> {
+        if !self.record.strided {
+            return None;
+        }
+        let start = self.record.numbers.saturating_add(self.rank());
+        Some(
+            self.index
+                .numbers_of(start..start.saturating_add(self.rank())),
+        )
+    }
+
+    /// The number of elements.
+    #[must_use]
+    pub const fn elements(&self) -> u64 {
+        self.record.elements
+    }
+
+    /// The bytes from the first element to the last, inside [`source`](Self::source).
+    #[must_use]
+    pub const fn span(&self) -> Span {
+        self.record.span
+    }
+
+    /// Which of the checkpoint's sources holds the bytes: its files first, then inflated members.
+    #[must_use]
+    pub const fn source(&self) -> u32 {
+        self.record.source
+    }
+
+    /// Which storage the tensor is a view of: tensors that share one share bytes or could.
+    #[must_use]
+    pub const fn storage(&self) -> u32 {
+        self.record.storage
+    }
+
+    /// The byte order of the elements in the file.
+    #[must_use]
+    pub const fn endian(&self) -> Endian {
+        self.record.endian
+    }
+
+    /// Why the tensor has no bytes, if it has none (a meta tensor, for example).
+    #[must_use]
+    pub const fn absent(&self) -> Option<&'static str> {
+        self.record.absent
+    }
+
+    fn rank(&self) -> usize {
+        usize::try_from(self.record.rank).unwrap_or_default()
+    }
+}

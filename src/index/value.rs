@@ -1,0 +1,436 @@
+//! Metadata values, read from the file when they are asked for.
+//!
+//! The value types are GGUF's (specification `docs/gguf.md`, `gguf_metadata_value_type`), which
+//! contain those of every other format: safetensors has strings only, a pickle integers, floats,
+//! booleans and strings.
+
+use byteorder::{BigEndian, ByteOrder, LittleEndian};
+
+use crate::bytes::{Cursor, Endian, to_u64};
+use crate::error::{Caller, Error, Malformed, Result};
+
+macro_rules! value_types {
+    ($($(#[$doc:meta])* $variant:ident $code:literal $name:literal $bytes:expr;)*) => {
+        /// The type of a metadata value.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum ValueType {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl ValueType {
+            /// Every type, in the order of their GGUF codes.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The name in the GGUF specification, in lower case.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// The type with this GGUF code.
+            #[must_use]
+            pub const fn from_code(code: u32) -> Option<Self> {
+                match code { $($code => Some(Self::$variant),)* _ => None }
+            }
+
+            /// Bytes of one value; `None` for strings and arrays.
+            #[must_use]
+            pub const fn bytes(self) -> Option<u64> {
+                match self { $(Self::$variant => $bytes,)* }
+            }
+        }
+    };
+}
+
+value_types! {
+    /// 8-bit unsigned integer.
+    U8 0 "uint8" Some(1);
+    /// 8-bit signed integer.
+    I8 1 "int8" Some(1);
+    /// 16-bit unsigned integer.
+    U16 2 "uint16" Some(2);
+    /// 16-bit signed integer.
+    I16 3 "int16" Some(2);
+    /// 32-bit unsigned integer.
+    U32 4 "uint32" Some(4);
+    /// 32-bit signed integer.
+    I32 5 "int32" Some(4);
+    /// 32-bit floating-point number.
+    F32 6 "float32" Some(4);
+    /// One byte, 0 or 1.
+    Bool 7 "bool" Some(1);
+    /// Bytes that should be UTF-8.
+    String 8 "string" None;
+    /// Values of one type.
+    Array 9 "array" None;
+    /// 64-bit unsigned integer.
+    U64 10 "uint64" Some(8);
+    /// 64-bit signed integer.
+    I64 11 "int64" Some(8);
+    /// 64-bit floating-point number.
+    F64 12 "float64" Some(8);
+}
+
+/// How values are laid out in their file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Encoding {
+    pub(crate) endian: Endian,
+    /// GGUF version 1 writes lengths in 4 bytes, every later version in 8.
+    pub(crate) short_lengths: bool,
+}
+
+impl Encoding {
+    /// Reads a string or array length.
+    pub(crate) fn length(self, cursor: &mut Cursor<'_, impl ByteOrder>) -> Result<u64> {
+        if self.short_lengths {
+            Ok(u64::from(cursor.u32("a length")?))
+        } else {
+            cursor.u64("a length")
+        }
+    }
+}
+
+/// One metadata value, borrowed from the file.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Value<'a> {
+    /// 8-bit unsigned integer.
+    U8(u8),
+    /// 8-bit signed integer.
+    I8(i8),
+    /// 16-bit unsigned integer.
+    U16(u16),
+    /// 16-bit signed integer.
+    I16(i16),
+    /// 32-bit unsigned integer.
+    U32(u32),
+    /// 32-bit signed integer.
+    I32(i32),
+    /// 32-bit floating-point number.
+    F32(f32),
+    /// The byte of a boolean: files exist that hold more than 0 and 1.
+    Bool(u8),
+    /// Text, not yet checked to be UTF-8.
+    String(Text<'a>),
+    /// Values of one type, not yet read.
+    Array(Array<'a>),
+    /// 64-bit unsigned integer.
+    U64(u64),
+    /// 64-bit signed integer.
+    I64(i64),
+    /// 64-bit floating-point number.
+    F64(f64),
+}
+
+impl<'a> Value<'a> {
+    /// The value's type.
+    #[must_use]
+    pub const fn value_type(&self) -> ValueType {
+        match self {
+            Self::U8(_) => ValueType::U8,
+            Self::I8(_) => ValueType::I8,
+            Self::U16(_) => ValueType::U16,
+            Self::I16(_) => ValueType::I16,
+            Self::U32(_) => ValueType::U32,
+            Self::I32(_) => ValueType::I32,
+            Self::F32(_) => ValueType::F32,
+            Self::Bool(_) => ValueType::Bool,
+            Self::String(_) => ValueType::String,
+            Self::Array(_) => ValueType::Array,
+            Self::U64(_) => ValueType::U64,
+            Self::I64(_) => ValueType::I64,
+            Self::F64(_) => ValueType::F64,
+        }
+    }
+
+    /// The number, if the value is an integer of any width.
+    #[must_use]
+    pub fn as_integer(&self) -> Option<i128> {
+        match *self {
+            Self::U8(number) => Some(number.into()),
+            Self::I8(number) => Some(number.into()),
+            Self::U16(number) => Some(number.into()),
+            Self::I16(number) => Some(number.into()),
+            Self::U32(number) => Some(number.into()),
+            Self::I32(number) => Some(number.into()),
+            Self::U64(number) => Some(number.into()),
+            Self::I64(number) => Some(number.into()),
+            _ => None,
+        }
+    }
+
+    /// The number, if the value is an unsigned integer or a signed one that is not negative.
+    #[must_use]
+    pub fn as_u64(&self) -> Option<u64> {
+        self.as_integer()
+            .and_then(|number| u64::try_from(number).ok())
+    }
+
+    /// The number, if the value is a floating-point number of either width.
+    #[must_use]
+    pub fn as_f64(&self) -> Option<f64> {
+        match *self {
+            Self::F32(number) => Some(number.into()),
+            Self::F64(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// The truth value, if the value is a boolean of 0 or 1.
+    #[must_use]
+    pub const fn as_bool(&self) -> Option<bool> {
+        match *self {
+            Self::Bool(0) => Some(false),
+            Self::Bool(1) => Some(true),
+            _ => None,
+        }
+    }
+
+    /// The text, if the value is a string of valid UTF-8.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&'a str> {
+        match self {
+            Self::String(text) => text.as_str().ok(),
+            _ => None,
+        }
+    }
+
+    /// The array, if the value is one.
+    #[must_use]
+    pub const fn as_array(&self) -> Option<Array<'a>> {
+        match *self {
+            Self::Array(array) => Some(array),
+            _ => None,
+        }
+    }
+
+    /// Reads one value of `value_type` at the cursor.
+    fn read<B: ByteOrder>(
+        cursor: &mut Cursor<'a, B>,
+        value_type: ValueType,
+        encoding: Encoding,
+    ) -> Result<Self> {
+        const WHAT: &str = "a value";
+        Ok(match value_type {
+            ValueType::U8 => Self::U8(cursor.u8(WHAT)?),
+            ValueType::I8 => Self::I8(cursor.u8(WHAT)?.cast_signed()),
+            ValueType::U16 => Self::U16(cursor.u16(WHAT)?),
+            ValueType::I16 => Self::I16(cursor.u16(WHAT)?.cast_signed()),
+            ValueType::U32 => Self::U32(cursor.u32(WHAT)?),
+            ValueType::I32 => Self::I32(cursor.i32(WHAT)?),
+            ValueType::F32 => Self::F32(f32::from_bits(cursor.u32(WHAT)?)),
+            ValueType::Bool => Self::Bool(cursor.u8(WHAT)?),
+            ValueType::U64 => Self::U64(cursor.u64(WHAT)?),
+            ValueType::I64 => Self::I64(cursor.i64(WHAT)?),
+            ValueType::F64 => Self::F64(cursor.f64(WHAT)?),
+            ValueType::String => {
+                let length = encoding.length(cursor)?;
+                Self::String(Text(cursor.take("a string", length)?))
+            }
+            ValueType::Array => Self::Array(Array::read(cursor, encoding)?),
+        })
+    }
+
+    /// Reads one value at the start of `bytes`.
+    pub(crate) fn decode(
+        bytes: &'a [u8],
+        value_type: ValueType,
+        encoding: Encoding,
+    ) -> Result<Self> {
+        match encoding.endian {
+            Endian::Little => Self::read(
+                &mut Cursor::<LittleEndian>::new(bytes),
+                value_type,
+                encoding,
+            ),
+            Endian::Big => Self::read(&mut Cursor::<BigEndian>::new(bytes), value_type, encoding),
+        }
+    }
+}
+
+/// Text of a file: bytes that should be UTF-8, and need not be.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Text<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Text<'a> {
+    /// The bytes as they stand in the file.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.0
+    }
+
+    /// The text.
+    ///
+    /// # Errors
+    /// `Malformed` if the bytes are not UTF-8; the offset is that of the first wrong byte, counted
+    /// from the start of the string.
+    pub fn as_str(&self) -> Result<&'a str> {
+        std::str::from_utf8(self.0).map_err(|error| {
+            Error::malformed(Malformed::NotUtf8 { what: "a string" })
+                .at(to_u64(error.valid_up_to()))
+        })
+    }
+
+    /// The text with each wrong sequence replaced, for display.
+    #[must_use]
+    pub fn to_string_lossy(&self) -> std::borrow::Cow<'a, str> {
+        String::from_utf8_lossy(self.0)
+    }
+}
+
+impl std::fmt::Debug for Text<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(&self.to_string_lossy(), formatter)
+    }
+}
+
+/// An array of a file, whose elements are read when asked for.
+///
+/// # Example
+/// ```
+/// # fn tokens(metadata: weighbridge::MetadataView<'_>) -> Option<()> {
+/// let tokens = metadata.get("tokenizer.ggml.tokens")?.as_array()?;
+/// for token in tokens.iter() {
+///     println!("{token:?}");
+/// }
+/// # Some(())
+/// # }
+/// ```
+#[derive(Clone, Copy, PartialEq)]
+pub struct Array<'a> {
+    value_type: ValueType,
+    length: u64,
+    bytes: &'a [u8],
+    encoding: Encoding,
+}
+
+impl<'a> Array<'a> {
+    fn read<B: ByteOrder>(cursor: &mut Cursor<'a, B>, encoding: Encoding) -> Result<Self> {
+        let at = cursor.offset();
+        let code = cursor.u32("an array's element type")?;
+        let value_type = ValueType::from_code(code)
+            .ok_or_else(|| Error::unsupported("metadata value type", code).at(at))?;
+        let length = encoding.length(cursor)?;
+        let bytes = match value_type.bytes() {
+            Some(each) => {
+                let bytes = each.checked_mul(length).ok_or_else(|| {
+                    let what = "the size of an array";
+                    Error::malformed(Malformed::Overflow { what }).at(at)
+                })?;
+                cursor.take("an array", bytes)?
+            }
+            None => cursor.rest(),
+        };
+        Ok(Self {
+            value_type,
+            length,
+            bytes,
+            encoding,
+        })
+    }
+
+    /// The type of the elements.
+    #[must_use]
+    pub const fn value_type(&self) -> ValueType {
+        self.value_type
+    }
+
+    /// The number of elements.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether there are no elements.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// The elements, one after the other, without an allocation.
+    ///
+    /// The walk ends early only if the bytes changed since the file was opened.
+    #[must_use]
+    pub const fn iter(&self) -> Elements<'a> {
+        Elements {
+            rest: self.bytes,
+            left: self.length,
+            value_type: self.value_type,
+            encoding: self.encoding,
+        }
+    }
+
+    /// The elements of a string array.
+    ///
+    /// # Errors
+    /// `Caller` if the elements are no strings.
+    pub fn strings(&self) -> Result<impl Iterator<Item = Text<'a>> + use<'a>> {
+        self.expect(ValueType::String)?;
+        Ok(self.iter().filter_map(|value| match value {
+            Value::String(text) => Some(text),
+            _ => None,
+        }))
+    }
+
+    /// The bytes of the elements, for arrays of numbers: little-endian unless the file is not.
+    ///
+    /// # Errors
+    /// `Caller` if the elements are of another type.
+    pub fn number_bytes(&self, value_type: ValueType) -> Result<&'a [u8]> {
+        self.expect(value_type)?;
+        Ok(self.bytes)
+    }
+
+    fn expect(&self, wanted: ValueType) -> Result<()> {
+        if self.value_type == wanted {
+            return Ok(());
+        }
+        Err(Error::caller(Caller::ValueType {
+            key: String::from("[]"),
+            found: self.value_type.name(),
+            wanted: wanted.name(),
+        }))
+    }
+}
+
+impl std::fmt::Debug for Array<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Elements are left out: printing must not recurse on the file's structure.
+        write!(formatter, "[{}; {}]", self.value_type.name(), self.length)
+    }
+}
+
+/// Iterator over the elements of an [`Array`].
+#[derive(Clone, Debug)]
+pub struct Elements<'a> {
+    rest: &'a [u8],
+    left: u64,
+    value_type: ValueType,
+    encoding: Encoding,
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Value<'a>;
+
+    fn next(&mut self) -> Option<Value<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        let (value, rest) = match self.encoding.endian {
+            Endian::Little => self.step::<LittleEndian>()?,
+            Endian::Big => self.step::<BigEndian>()?,
+        };
+        self.rest = rest;
+        Some(value)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, usize::try_from(self.left).ok())
+    }
+}
+
+impl<'a> Elements<'a> {
+    fn step<B: ByteOrder>(&self) -> Option<(Value<'a>, &'a [u8])> {
+        let mut cursor = Cursor::<B>::new(self.rest);
+        let value = Value::read(&mut cursor, self.value_type, self.encoding).ok()?;
+        Some((value, cursor.rest()))
+    }
+}

@@ -1,0 +1,288 @@
+//! How much a file may ask for: [`Limits`] of the caller, and the [`Budget`] that enforces them.
+//!
+//! Each limit is a row of one table; tests enumerate the rows and try each just under and just
+//! over. A limit that no code enforces would be worse than none.
+
+#![forbid(unsafe_code)]
+
+use crate::error::{Error, Result};
+
+macro_rules! limits {
+    ($($(#[$doc:meta])* $field:ident $variant:ident $default:expr, $paranoid:expr;)*) => {
+        /// The most that one `open` may consume, whatever the file says.
+        ///
+        /// Start from a preset and change fields; each field says why it has its default.
+        ///
+        /// # Example
+        /// ```
+        /// let mut limits = weighbridge::Limits::default();
+        /// limits.tensors = 10;
+        /// ```
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Limits {
+            $($(#[$doc])* pub $field: u64,)*
+        }
+
+        impl Default for Limits {
+            /// Takes every honest file known to us; see each field.
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+
+        impl Limits {
+            /// For services that take files from anybody: small, and still enough for most models.
+            #[must_use]
+            pub const fn paranoid() -> Self {
+                Self { $($field: $paranoid,)* }
+            }
+
+            /// For files that the caller made: no limit but the machine's.
+            #[must_use]
+            pub const fn trusted() -> Self {
+                Self { $($field: u64::MAX,)* }
+            }
+        }
+
+        /// One field of [`Limits`], for tables and tests.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Limit {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Limit {
+            /// Every limit, in the order of the table.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The field's name, as errors print it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($field),)* }
+            }
+
+            /// The field's value in `limits`.
+            #[must_use]
+            pub const fn of(self, limits: &Limits) -> u64 {
+                match self { $(Self::$variant => limits.$field,)* }
+            }
+
+            /// The field in `limits`, to change it.
+            pub const fn of_mut(self, limits: &mut Limits) -> &mut u64 {
+                match self { $(Self::$variant => &mut limits.$field,)* }
+            }
+        }
+    };
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+limits! {
+    /// Bytes of a safetensors header. The reference refuses more than 100,000,000, so no valid
+    /// file is lost.
+    header_bytes HeaderBytes 100_000_000, 16 * MIB;
+    /// Heap that the library may own for one checkpoint, apart from copies of tensors.
+    heap_bytes HeapBytes GIB, 128 * MIB;
+    /// Tensors of one checkpoint. The largest public ones have about 10^5.
+    tensors Tensors MIB, 64 * KIB;
+    /// Metadata keys. Real files have fewer than a hundred.
+    metadata_entries MetadataEntries 64 * KIB, 4 * KIB;
+    /// Bytes of a tensor's name or a metadata key: the GGUF specification allows keys of 65,535.
+    name_bytes NameBytes 65_535, 1024;
+    /// Bytes of one metadata string. The longest seen in real vocabularies has 12,045.
+    string_bytes StringBytes 16 * MIB, MIB;
+    /// Elements of one metadata array. The longest seen has 514,906.
+    array_elements ArrayElements 64 * MIB, 4 * MIB;
+    /// Nested metadata arrays, in lenient mode; strict mode refuses nesting as llama.cpp does.
+    array_depth ArrayDepth 8, 1;
+    /// Dimensions of a tensor. NumPy stops at 64.
+    rank Rank 64, 8;
+    /// `general.alignment` of a GGUF file, in bytes.
+    alignment Alignment MIB, 4 * KIB;
+    /// Members of an archive: one per torch storage.
+    archive_members ArchiveMembers MIB, 64 * KIB;
+    /// Bytes of a zip's central directory.
+    directory_bytes DirectoryBytes 256 * MIB, 16 * MIB;
+    /// Bytes that compressed members may inflate to, in all.
+    inflated_bytes InflatedBytes 4 * GIB, 256 * MIB;
+    /// Inflated bytes per compressed byte. Deflate's own ceiling is 1,032.
+    inflate_ratio InflateRatio 1_100, 100;
+    /// Bytes of one pickle.
+    pickle_bytes PickleBytes GIB, 64 * MIB;
+    /// Opcodes of one pickle. A state dict of 100,000 tensors has 3.2 million.
+    pickle_opcodes PickleOpcodes 64 * MIB, 4 * MIB;
+    /// Values and marks on the pickle machine's stack.
+    pickle_stack PickleStack MIB, 64 * KIB;
+    /// Digits of a decimal integer in a pickle; CPython stops at 4,300.
+    pickle_digits PickleDigits 4_300, 64;
+    /// Levels of nested containers that are flattened to dotted names.
+    nesting Nesting 512, 64;
+    /// Files of one checkpoint.
+    shards Shards 10_000, 1_024;
+}
+
+/// What to do with a file that is unambiguous but sloppy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Strictness {
+    /// Refuse what the format's specification forbids.
+    #[default]
+    Strict,
+    /// Accept what has one meaning all the same, and report it as a finding.
+    Lenient,
+}
+
+/// What is left of the [`Limits`] while one checkpoint is opened.
+#[derive(Debug)]
+pub struct Budget {
+    limits: Limits,
+    strictness: Strictness,
+    heap_bytes: u64,
+    inflated_bytes: u64,
+}
+
+impl Budget {
+    /// A full budget.
+    #[must_use]
+    pub const fn new(limits: Limits, strictness: Strictness) -> Self {
+        Self {
+            limits,
+            strictness,
+            heap_bytes: 0,
+            inflated_bytes: 0,
+        }
+    }
+
+    /// The limits it was made from.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Whether sloppy files are accepted.
+    #[must_use]
+    pub fn is_lenient(&self) -> bool {
+        self.strictness == Strictness::Lenient
+    }
+
+    /// Checks one number of the file against one limit.
+    ///
+    /// # Errors
+    /// `Limit`, naming the field, if `needed` is more than allowed.
+    pub fn allow(&self, limit: Limit, needed: u64) -> Result<()> {
+        let allowed = limit.of(&self.limits);
+        if needed > allowed {
+            return Err(Error::limit(limit.name(), needed, allowed));
+        }
+        Ok(())
+    }
+
+    /// Spends heap before it is allocated.
+    ///
+    /// # Errors
+    /// `Limit` if the sum of all that was spent exceeds [`Limits::heap_bytes`].
+    pub fn spend_heap(&mut self, bytes: u64) -> Result<()> {
+        let spent = self.heap_bytes.saturating_add(bytes);
+        self.allow(Limit::HeapBytes, spent)?;
+        self.heap_bytes = spent;
+        Ok(())
+    }
+
+    /// Gives heap back that was freed.
+    pub fn refund_heap(&mut self, bytes: u64) {
+        self.heap_bytes = self.heap_bytes.saturating_sub(bytes);
+    }
+
+    /// Spends inflated bytes before they are produced.
+    ///
+    /// # Errors
+    /// `Limit` if the sum exceeds [`Limits::inflated_bytes`].
+    pub fn spend_inflated(&mut self, bytes: u64) -> Result<()> {
+        let spent = self.inflated_bytes.saturating_add(bytes);
+        self.allow(Limit::InflatedBytes, spent)?;
+        self.inflated_bytes = spent;
+        Ok(())
+    }
+
+    /// Makes room for one more element, charged before it is allocated.
+    ///
+    /// Grows by half, not by doubling: the peak stays within a small multiple of the file.
+    ///
+    /// # Errors
+    /// `Limit` if the heap budget is spent, `Io` if the machine has no memory left.
+    pub fn grow<T>(&mut self, vector: &mut Vec<T>) -> Result<()> {
+        if vector.len() < vector.capacity() {
+            return Ok(());
+        }
+        let additional = (vector.len() / 2).max(16);
+        self.reserve(vector, additional)
+    }
+
+    /// Reserves exactly `additional` elements, charged before they are allocated.
+    ///
+    /// # Errors
+    /// As [`grow`](Self::grow).
+    pub fn reserve<T>(&mut self, vector: &mut Vec<T>, additional: usize) -> Result<()> {
+        let bytes = u64::try_from(additional.saturating_mul(size_of::<T>())).unwrap_or(u64::MAX);
+        self.spend_heap(bytes)?;
+        vector
+            .try_reserve_exact(additional)
+            .map_err(|_| Error::out_of_memory())
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::new(Limits::default(), Strictness::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_allows_its_value_and_refuses_one_more() {
+        for &limit in Limit::ALL {
+            let limits = Limits::paranoid();
+            let budget = Budget::new(limits, Strictness::Strict);
+            let allowed = limit.of(&limits);
+            assert!(budget.allow(limit, allowed).is_ok(), "{}", limit.name());
+            let error = budget.allow(limit, allowed + 1).unwrap_err();
+            assert_eq!(error.as_limit(), Some((limit.name(), allowed + 1, allowed)));
+        }
+    }
+
+    #[test]
+    fn paranoid_is_never_above_default() {
+        for &limit in Limit::ALL {
+            assert!(limit.of(&Limits::paranoid()) <= limit.of(&Limits::default()));
+        }
+    }
+
+    #[test]
+    fn heap_is_a_sum() {
+        let mut limits = Limits::default();
+        limits.heap_bytes = 100;
+        let mut budget = Budget::new(limits, Strictness::Strict);
+        budget.spend_heap(60).unwrap();
+        assert!(budget.spend_heap(41).is_err());
+        budget.spend_heap(40).unwrap();
+        budget.refund_heap(1);
+        budget.spend_heap(1).unwrap();
+    }
+
+    #[test]
+    fn grow_charges_before_it_allocates() {
+        let mut limits = Limits::default();
+        limits.heap_bytes = 16 * 8;
+        let mut budget = Budget::new(limits, Strictness::Strict);
+        let mut vector: Vec<u64> = Vec::new();
+        budget.grow(&mut vector).unwrap();
+        vector.resize(vector.capacity(), 0);
+        assert!(budget.grow(&mut vector).is_err());
+    }
+}
