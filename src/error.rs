@@ -308,6 +308,14 @@ pub enum Caller {
         /// The element type.
         dtype: &'static str,
     },
+    /// A tensor of another shape than the caller expects.
+    #[error("the shape is {found:?}, expected {expected:?}")]
+    Shape {
+        /// The tensor's shape.
+        found: Vec<usize>,
+        /// The shape asked for.
+        expected: Vec<usize>,
+    },
     /// A metadata value of another type than the accessor's.
     #[error("metadata {key:?} is {found}, not {wanted}")]
     ValueType {

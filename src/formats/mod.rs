@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 mod detect;
+pub mod gguf;
+pub mod safetensors;
 
 pub use detect::detect;
 
@@ -32,7 +34,16 @@ struct Reader {
     read: fn(&[u8], &mut Budget) -> Result<Parsed>,
 }
 
-const READERS: &[Reader] = &[];
+const READERS: &[Reader] = &[
+    Reader {
+        format: Format::Safetensors,
+        read: safetensors::read,
+    },
+    Reader {
+        format: Format::Gguf,
+        read: gguf::read,
+    },
+];
 
 /// Reads a whole file of any format, told apart by its content.
 ///

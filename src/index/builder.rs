@@ -218,11 +218,11 @@ impl Builder {
         Some((record.span, self.index.text_of(record.name), declared_at))
     }
 
-    /// Sorts the names and hands the index over.
+    /// Sorts the names for look-up; [`finish`](Self::finish) does it where the reader did not.
     ///
     /// # Errors
     /// `Malformed` if two tensors have one name, at the later declaration.
-    pub fn finish(mut self, budget: &mut Budget) -> Result<Index> {
+    pub fn sort_names(&mut self, budget: &mut Budget) -> Result<()> {
         let mut by_name = self.positions(budget)?;
         let index = &self.index;
         by_name.sort_unstable_by(|&a, &b| {
@@ -236,12 +236,23 @@ impl Builder {
                 let declared_at = usize::try_from(second)
                     .ok()
                     .and_then(|second| self.declared_at.get(second));
-                return Err(
-                    Error::duplicate("tensor", name).at(declared_at.copied().unwrap_or_default())
-                );
+                let declared_at = declared_at.copied().unwrap_or_default();
+                return Err(Error::duplicate("tensor", name).at(declared_at));
             }
         }
         self.index.by_name = by_name;
+        Ok(())
+    }
+
+    /// Hands the index over; `file` holds the metadata that stayed in the file.
+    ///
+    /// # Errors
+    /// `Malformed` if two tensors or two metadata keys have one name.
+    pub fn finish(mut self, file: &[u8], budget: &mut Budget) -> Result<Index> {
+        if self.index.by_name.len() != self.index.entries.len() {
+            self.sort_names(budget)?;
+        }
+        self.index.metadata.finish(file, budget)?;
         Ok(self.index)
     }
 

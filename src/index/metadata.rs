@@ -2,7 +2,7 @@
 
 use super::value::{Encoding, Text, Value, ValueType};
 use crate::bytes::{Span, to_u64, to_usize};
-use crate::error::{Error, Result, shortened};
+use crate::error::{Error, Result};
 use crate::limits::{Budget, Limit};
 
 /// Keys and values of one checkpoint.
@@ -141,6 +141,9 @@ impl Metadata {
     /// # Errors
     /// `Malformed` if a key stands twice.
     pub(crate) fn finish(&mut self, file: &[u8], budget: &mut Budget) -> Result<()> {
+        if self.by_key.len() == self.items.len() {
+            return Ok(());
+        }
         let mut by_key: Vec<u32> = Vec::new();
         budget.reserve(&mut by_key, self.items.len())?;
         by_key.extend((0..self.items.len()).filter_map(|item| u32::try_from(item).ok()));
@@ -190,12 +193,16 @@ impl<'a> MetadataView<'a> {
     /// The value of a key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Value<'a>> {
-        let place = self
-            .metadata
-            .by_key
-            .binary_search_by(|&item| self.key(item).cmp(key.as_bytes()))
-            .ok()?;
-        self.value(self.metadata.item(*self.metadata.by_key.get(place)?)?)
+        self.value(self.find(key)?)
+    }
+
+    /// Where the value of a key starts in the file, if it stayed there.
+    #[must_use]
+    pub fn offset_of(&self, key: &str) -> Option<u64> {
+        match self.find(key)?.value {
+            Place::File(span) => Some(span.start()),
+            Place::Pool { .. } => None,
+        }
     }
 
     /// Every key and value, in file order. Keys of a strict GGUF file are UTF-8.
@@ -205,6 +212,14 @@ impl<'a> MetadataView<'a> {
             .items
             .iter()
             .filter_map(move |item| Some((Text(view.bytes(item.key)?), view.value(item)?)))
+    }
+
+    fn find(&self, key: &str) -> Option<&'a Item> {
+        let by_key = &self.metadata.by_key;
+        let place = by_key
+            .binary_search_by(|&item| self.key(item).cmp(key.as_bytes()))
+            .ok()?;
+        self.metadata.item(*by_key.get(place)?)
     }
 
     fn key(&self, item: u32) -> &'a [u8] {
@@ -230,10 +245,4 @@ impl<'a> MetadataView<'a> {
             }
         }
     }
-}
-
-/// A key for an error message.
-#[must_use]
-pub(crate) fn printable(key: &[u8]) -> String {
-    shortened(&String::from_utf8_lossy(key))
 }

@@ -1,0 +1,144 @@
+//! Opening: which file, how its bytes are reached, how much it may ask for.
+
+use std::path::Path;
+
+use super::Checkpoint;
+use crate::error::{Error, Result};
+use crate::findings::Verdict;
+use crate::formats;
+use crate::limits::{Budget, Limits, Strictness};
+use crate::source::{Access, Source};
+
+/// Opens a model file of any format, told apart by its content.
+///
+/// Nothing in the file is run. Headers are read and checked, tensors stay where they are: the file
+/// is mapped. A file that changes while it is mapped can give wrong numbers, never an access
+/// outside it; a file that another process *truncates* while it is mapped ends this process with
+/// `SIGBUS` when the missing part is touched. Where that can happen, read the file instead:
+/// [`OpenOptions::access`] with [`Access::Read`].
+///
+/// # Errors
+/// `Io` if the file cannot be opened, `Unsupported` if its content is of no format that we read,
+/// `Malformed` if it breaks a rule of its format, `Limit` if it needs more than the default
+/// [`Limits`] allow, `Refused` if it is a pickle that would run code when loaded with Python.
+///
+/// # Example
+/// ```
+/// let model = weighbridge::open("tests/files/safetensors/network.safetensors")?;
+/// let weight = model.tensors().next().unwrap();
+/// let mut values = vec![0.0_f32; weight.elements()];
+/// weight.dequantize_into(&mut values)?;
+/// # Ok::<(), weighbridge::Error>(())
+/// ```
+pub fn open(path: impl AsRef<Path>) -> Result<Checkpoint> {
+    OpenOptions::new().open(path)
+}
+
+/// How to open a checkpoint.
+///
+/// # Example
+/// ```
+/// use weighbridge::{Access, Limits, OpenOptions};
+/// let model = OpenOptions::new()
+///     .access(Access::Read)
+///     .limits(Limits::paranoid())
+///     .open("tests/files/gguf/network.gguf")?;
+/// # Ok::<(), weighbridge::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    access: Access,
+    limits: Limits,
+    strictness: Strictness,
+    allow_dangerous: bool,
+}
+
+impl OpenOptions {
+    /// The defaults: map the file, default limits, strict, refuse dangerous pickles.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How the bytes of the file are reached.
+    #[must_use]
+    pub const fn access(mut self, access: Access) -> Self {
+        self.access = access;
+        self
+    }
+
+    /// How much the file may ask for.
+    #[must_use]
+    pub const fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Whether sloppy files are accepted.
+    #[must_use]
+    pub const fn strictness(mut self, strictness: Strictness) -> Self {
+        self.strictness = strictness;
+        self
+    }
+
+    /// Whether a pickle with the verdict [`Verdict::Dangerous`] is opened all the same. Opening
+    /// runs nothing either way; what the file would have run stands in its findings.
+    #[must_use]
+    pub const fn allow_dangerous(mut self, allow: bool) -> Self {
+        self.allow_dangerous = allow;
+        self
+    }
+
+    /// Opens a model file; see [`open`].
+    ///
+    /// # Errors
+    /// As [`open`].
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Checkpoint> {
+        let path = path.as_ref();
+        Source::open(path, self.access)
+            .and_then(|source| self.read(path, source))
+            .map_err(|error| error.in_file(path))
+    }
+
+    /// Reads a checkpoint from bytes in memory; see [`Checkpoint::from_bytes`].
+    ///
+    /// # Errors
+    /// As [`open`], but for those of opening a file.
+    pub fn from_bytes(
+        &self,
+        bytes: impl AsRef<[u8]> + Send + Sync + 'static,
+    ) -> Result<Checkpoint> {
+        self.read(Path::new(""), Source::borrowed(bytes))
+    }
+
+    fn read(&self, path: &Path, source: Source) -> Result<Checkpoint> {
+        let mut budget = Budget::new(self.limits, self.strictness);
+        let parsed = formats::read(source.bytes(), &mut budget)?;
+        if !self.allow_dangerous {
+            refuse_dangerous(&parsed)?;
+        }
+        Ok(Checkpoint::new(
+            parsed.format,
+            path,
+            source,
+            parsed.index,
+            parsed.inflated,
+        ))
+    }
+}
+
+fn refuse_dangerous(parsed: &formats::Parsed) -> Result<()> {
+    let findings = parsed.index.findings();
+    if findings.verdict() != Verdict::Dangerous {
+        return Ok(());
+    }
+    let worst = findings.as_slice().iter().find(|finding| {
+        finding.severity == crate::findings::Severity::Verdict(Verdict::Dangerous)
+    });
+    let reason = worst.map_or("loading it would run code", |finding| &finding.message);
+    let error = Error::refused(reason).in_format(parsed.format);
+    Err(match worst.and_then(|finding| finding.offset) {
+        Some(offset) => error.at(offset),
+        None => error,
+    })
+}

@@ -1,0 +1,241 @@
+//! One view of one tensor, whatever file it came from.
+//!
+//! A [`TensorView`] borrows the file's bytes and copies nothing. It gives the bytes as they stand
+//! ([`bytes`](TensorView::bytes)), as a typed slice where that is sound
+//! ([`as_slice`](TensorView::as_slice)), or decoded into the caller's memory
+//! ([`dequantize_into`](TensorView::dequantize_into), [`copy_into`](TensorView::copy_into)), and
+//! parts of itself as further views ([`narrow`](TensorView::narrow)).
+
+#![forbid(unsafe_code)]
+
+mod dequantize;
+mod slice;
+mod strided;
+mod typed;
+
+pub use typed::Element;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::bytes::{Endian, Span, to_usize};
+use crate::dtype::DType;
+use crate::error::{Caller, Error, Result};
+use crate::index::Entry;
+
+/// A tensor of a checkpoint, or a part of one, borrowed.
+///
+/// # Example
+/// ```
+/// # fn main() -> weighbridge::Result<()> {
+/// let model = weighbridge::open("tests/files/safetensors/network.safetensors")?;
+/// for tensor in model.tensors() {
+///     println!("{} {} {:?}", tensor.name(), tensor.dtype(), tensor.shape());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct TensorView<'a> {
+    entry: Entry<'a>,
+    source: &'a [u8],
+    file: Option<usize>,
+    shape: Cow<'a, [usize]>,
+    /// `None` where the elements lie side by side in row-major order.
+    strides: Option<Cow<'a, [usize]>>,
+    span: Span,
+}
+
+/// Where a tensor's bytes lie, for readers that do their own input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Location {
+    /// Which of the checkpoint's files.
+    pub file: usize,
+    /// Offset of the first element's first byte in that file.
+    pub offset: u64,
+    /// Bytes from the first element to the last.
+    pub length: u64,
+}
+
+impl<'a> TensorView<'a> {
+    /// The whole tensor of `entry`, whose bytes lie in `source`, which is file number `file` or an
+    /// inflated member.
+    pub(crate) fn new(entry: Entry<'a>, source: &'a [u8], file: Option<usize>) -> Self {
+        Self {
+            entry,
+            source,
+            file,
+            shape: Cow::Borrowed(entry.shape()),
+            strides: entry.strides().map(Cow::Borrowed),
+            span: entry.span(),
+        }
+    }
+
+    /// The name; unique in its checkpoint. It comes from the file: it may be empty or hold any
+    /// character, so never use it as a path, and escape it when printing.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        self.entry.name()
+    }
+
+    /// The element type.
+    #[must_use]
+    pub const fn dtype(&self) -> DType {
+        self.entry.dtype()
+    }
+
+    /// The type's name, or the file's own code for a type that this library does not know.
+    #[must_use]
+    pub fn dtype_name(&self) -> &'a str {
+        self.entry.dtype_name()
+    }
+
+    /// The dimensions, outermost first, for every format.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The number of elements.
+    #[must_use]
+    pub fn elements(&self) -> usize {
+        self.shape
+            .iter()
+            .fold(1, |product: usize, &next| product.saturating_mul(next))
+    }
+
+    /// The bytes of all elements, side by side. For an opaque type, the bytes in the file.
+    #[must_use]
+    pub fn byte_length(&self) -> u64 {
+        let elements = crate::bytes::to_u64(self.elements());
+        match self.dtype() {
+            DType::Opaque => self.span.length(),
+            dtype => dtype.bytes_for(elements).unwrap_or_default(),
+        }
+    }
+
+    /// The strides in elements, outermost first.
+    #[must_use]
+    pub fn strides(&self) -> Vec<usize> {
+        if let Some(strides) = &self.strides {
+            return strides.to_vec();
+        }
+        let mut strides = Vec::with_capacity(self.shape.len());
+        crate::shape::contiguous_strides(&self.shape, &mut strides);
+        strides
+    }
+
+    /// Whether the elements lie side by side in row-major order.
+    #[must_use]
+    pub const fn is_contiguous(&self) -> bool {
+        self.strides.is_none()
+    }
+
+    /// The byte order of the elements in the file.
+    #[must_use]
+    pub const fn endian(&self) -> Endian {
+        self.entry.endian()
+    }
+
+    /// Which storage the tensor is a view of. Tensors with the same number (tied weights, slices of
+    /// one buffer) come from one storage.
+    #[must_use]
+    pub const fn storage(&self) -> u32 {
+        self.entry.storage()
+    }
+
+    /// Where the bytes lie in the checkpoint's files; `None` for an inflated member, and for a
+    /// tensor without bytes.
+    #[must_use]
+    pub fn location(&self) -> Option<Location> {
+        if self.entry.absent().is_some() {
+            return None;
+        }
+        Some(Location {
+            file: self.file?,
+            offset: self.span.start(),
+            length: self.span.length(),
+        })
+    }
+
+    /// The largest power of two that divides the address of the first byte.
+    #[must_use]
+    pub fn alignment(&self) -> usize {
+        let address = self
+            .span
+            .slice(self.source)
+            .map_or(0, |bytes| bytes.as_ptr().addr());
+        1_usize
+            .checked_shl(address.trailing_zeros())
+            .unwrap_or(usize::MAX)
+    }
+
+    /// The file's own bytes: row-major, little-endian, blocks for block types.
+    ///
+    /// # Errors
+    /// `Caller` if the elements are strided or big-endian (use [`copy_into`](Self::copy_into)), or
+    /// if the tensor has no data.
+    pub fn bytes(&self) -> Result<&'a [u8]> {
+        if self.strides.is_some() {
+            return Err(self.error(Caller::Strided));
+        }
+        if self.is_swapped() {
+            return Err(self.error(Caller::ByteOrder));
+        }
+        self.raw()
+    }
+
+    /// Fails with every detail if the shape is another than `expected`.
+    ///
+    /// # Errors
+    /// `Caller`, naming the tensor and both shapes.
+    pub fn expect_shape(&self, expected: &[usize]) -> Result<()> {
+        if *self.shape == *expected {
+            return Ok(());
+        }
+        Err(self.error(Caller::Shape {
+            found: self.shape.to_vec(),
+            expected: expected.to_vec(),
+        }))
+    }
+
+    /// The bytes from the first element to the last, as they stand.
+    fn raw(&self) -> Result<&'a [u8]> {
+        if let Some(reason) = self.entry.absent() {
+            return Err(self.error(Caller::NoData { reason }));
+        }
+        // `None` only if a source of the caller's gives other bytes than it did at `open`.
+        self.span.slice(self.source).ok_or_else(|| {
+            Error::io(std::io::ErrorKind::UnexpectedEof.into()).for_tensor(self.name())
+        })
+    }
+
+    /// Whether elements have to be swapped to become little-endian.
+    fn is_swapped(&self) -> bool {
+        self.endian() == Endian::Big && !self.dtype().swapped_fields().is_empty()
+    }
+
+    /// Bytes of `elements` elements, which fill whole blocks.
+    fn bytes_of(&self, elements: usize) -> Option<usize> {
+        let dtype = self.dtype();
+        to_usize(dtype.bytes_for(crate::bytes::to_u64(elements))?)
+    }
+
+    #[cold]
+    fn error(&self, caller: Caller) -> Error {
+        Error::caller(caller).for_tensor(self.name())
+    }
+}
+
+impl fmt::Debug for TensorView<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "TensorView({:?}, {}, {:?})",
+            self.name(),
+            self.dtype_name(),
+            self.shape()
+        )
+    }
+}

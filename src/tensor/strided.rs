@@ -1,0 +1,221 @@
+//! Walks a tensor's elements in row-major order, as runs that lie side by side.
+
+use super::TensorView;
+use crate::bytes::to_usize;
+use crate::dtype::{DType, Fields};
+use crate::error::{Caller, Result};
+
+/// Bytes of the buffer through which strided or swapped elements pass: within the L1 cache, and
+/// larger than any block.
+const CHUNK_BYTES: usize = 8 * 1024;
+
+impl TensorView<'_> {
+    /// Calls `visit` with the tensor's bytes, in chunks of whole blocks: row-major, little-endian,
+    /// whatever the file's order and strides. A contiguous little-endian tensor is one chunk,
+    /// borrowed from the file; others pass through a buffer of 8 KiB.
+    ///
+    /// # Errors
+    /// `Caller` if the tensor has no data, and whatever `visit` returns.
+    pub fn for_each_chunk(&self, mut visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let raw = self.raw()?;
+        if self.strides.is_none() && !self.is_swapped() {
+            return visit(raw);
+        }
+        if self.dtype() == DType::Opaque {
+            // Nobody knows which bytes to swap or where an element ends.
+            return Err(self.error(Caller::ByteOrder));
+        }
+        let mut chunk = Chunk::new(self);
+        for run in Runs::new(self) {
+            let bytes = to_usize(run.first)
+                .and_then(|first| self.bytes_of(first))
+                .zip(self.bytes_of(run.elements))
+                .and_then(|(start, length)| raw.get(start..start.checked_add(length)?));
+            // `None` cannot be: the builder proved that shape and strides stay inside the span.
+            let bytes = bytes.unwrap_or_default();
+            chunk.push(bytes, &mut visit)?;
+        }
+        chunk.flush(&mut visit)
+    }
+
+    /// Copies the tensor's bytes into `out`: row-major, little-endian, blocks for block types.
+    ///
+    /// `out` must hold exactly [`byte_length`](Self::byte_length) bytes.
+    ///
+    /// # Errors
+    /// `Caller` if `out` has another length, or the tensor has no data.
+    pub fn copy_into(&self, out: &mut [u8]) -> Result<()> {
+        self.expect_length("bytes", out.len(), to_usize(self.byte_length()))?;
+        let mut rest = out;
+        self.for_each_chunk(|chunk| {
+            if let Some((head, tail)) = std::mem::take(&mut rest).split_at_mut_checked(chunk.len())
+            {
+                head.copy_from_slice(chunk);
+                rest = tail;
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn expect_length(
+        &self,
+        unit: &'static str,
+        found: usize,
+        expected: Option<usize>,
+    ) -> Result<()> {
+        if Some(found) == expected {
+            return Ok(());
+        }
+        Err(self.error(Caller::OutputLength {
+            unit,
+            found: crate::bytes::to_u64(found),
+            expected: expected.map_or(u64::MAX, crate::bytes::to_u64),
+        }))
+    }
+}
+
+/// Elements that lie side by side.
+struct Run {
+    /// Index of the first one, counted from the start of the span.
+    first: u64,
+    elements: usize,
+}
+
+/// The runs of a strided tensor, in row-major order. Memory: one index per dimension.
+struct Runs<'a> {
+    /// Dimensions and strides that are stepped through, outermost first.
+    outer: Vec<(usize, usize)>,
+    index: Vec<usize>,
+    first: u64,
+    elements: usize,
+    done: bool,
+    _tensor: std::marker::PhantomData<&'a ()>,
+}
+
+impl<'a> Runs<'a> {
+    fn new(tensor: &'a TensorView<'_>) -> Self {
+        let shape = tensor.shape();
+        let mut outer: Vec<(usize, usize)> =
+            shape.iter().copied().zip(tensor.strides()).collect();
+        // Innermost dimensions that continue each other make one run.
+        let mut elements: usize = 1;
+        while let Some(&(dimension, stride)) = outer.last() {
+            if dimension != 1 && stride != elements {
+                break;
+            }
+            elements = elements.saturating_mul(dimension);
+            outer.pop();
+        }
+        Self {
+            index: vec![0; outer.len()],
+            outer,
+            first: 0,
+            elements,
+            done: shape.contains(&0),
+            _tensor: std::marker::PhantomData,
+        }
+    }
+
+    /// Steps to the next run like an odometer.
+    fn step(&mut self) {
+        for (&(dimension, stride), index) in self.outer.iter().zip(&mut self.index).rev() {
+            let stride = crate::bytes::to_u64(stride);
+            let next = index.saturating_add(1);
+            if next < dimension {
+                *index = next;
+                self.first = self.first.saturating_add(stride);
+                return;
+            }
+            let back = crate::bytes::to_u64(*index).saturating_mul(stride);
+            self.first = self.first.saturating_sub(back);
+            *index = 0;
+        }
+        self.done = true;
+    }
+}
+
+impl Iterator for Runs<'_> {
+    type Item = Run;
+
+    fn next(&mut self) -> Option<Run> {
+        if self.done {
+            return None;
+        }
+        let run = Run {
+            first: self.first,
+            elements: self.elements,
+        };
+        self.step();
+        Some(run)
+    }
+}
+
+/// Collects runs into chunks of whole blocks, little-endian.
+struct Chunk {
+    bytes: Vec<u8>,
+    most: usize,
+    block_bytes: usize,
+    swapped: &'static [Fields],
+}
+
+impl Chunk {
+    fn new(tensor: &TensorView<'_>) -> Self {
+        let block_bytes = tensor.dtype().block_bytes().max(1);
+        let blocks = CHUNK_BYTES.checked_div(block_bytes).unwrap_or(1).max(1);
+        let most = blocks.saturating_mul(block_bytes);
+        Self {
+            bytes: Vec::with_capacity(most),
+            most,
+            block_bytes,
+            swapped: if tensor.is_swapped() {
+                tensor.dtype().swapped_fields()
+            } else {
+                &[]
+            },
+        }
+    }
+
+    fn push(
+        &mut self,
+        mut run: &[u8],
+        visit: &mut impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        while !run.is_empty() {
+            let room = self.most.saturating_sub(self.bytes.len());
+            let (head, tail) = run.split_at(run.len().min(room));
+            self.bytes.extend_from_slice(head);
+            run = tail;
+            if self.bytes.len() == self.most {
+                self.flush(visit)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, visit: &mut impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        if self.bytes.is_empty() {
+            return Ok(());
+        }
+        if !self.swapped.is_empty() {
+            for block in self.bytes.chunks_exact_mut(self.block_bytes) {
+                swap_fields(block, self.swapped);
+            }
+        }
+        visit(&self.bytes)?;
+        self.bytes.clear();
+        Ok(())
+    }
+}
+
+/// Reverses the bytes of each multi-byte field of a block.
+fn swap_fields(block: &mut [u8], swapped: &[Fields]) {
+    for fields in swapped {
+        let length = fields.bytes.saturating_mul(fields.count);
+        let end = fields.offset.saturating_add(length);
+        if let Some(part) = block.get_mut(fields.offset..end) {
+            for field in part.chunks_exact_mut(fields.bytes.max(1)) {
+                field.reverse();
+            }
+        }
+    }
+}
