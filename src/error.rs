@@ -112,7 +112,7 @@ impl ErrorKind {
 #[non_exhaustive]
 pub enum Malformed {
     /// A part reaches past the end of what holds it.
-    #[error("{what} needs {needed} bytes, {available} are left")]
+    #[error("{what}: {needed} bytes needed, {available} left")]
     Truncated {
         /// The part that is cut off.
         what: &'static str,
@@ -170,6 +170,14 @@ pub enum Malformed {
         found: String,
         /// What should stand there.
         expected: &'static str,
+    },
+    /// Text does not follow its grammar.
+    #[error("{what} is invalid: {reason}")]
+    Invalid {
+        /// The text.
+        what: &'static str,
+        /// What its parser says.
+        reason: String,
     },
     /// Two statements of one file disagree on a size or count.
     #[error("{what} is {found}, expected {expected}")]
@@ -229,6 +237,7 @@ impl Malformed {
             Self::Missing { .. } => "missing",
             Self::OutOfRange { .. } => "out-of-range",
             Self::Unexpected { .. } => "unexpected",
+            Self::Invalid { .. } => "invalid",
             Self::Mismatch { .. } => "mismatch",
             Self::Overflow { .. } => "overflow",
             Self::PartialBlock { .. } => "partial-block",
@@ -337,7 +346,7 @@ enum Cause {
     Io(std::io::Error),
     #[error(transparent)]
     Malformed(Malformed),
-    #[error("{what} {value} is not supported")]
+    #[error("not supported: {what} {value}")]
     Unsupported { what: &'static str, value: String },
     #[error("{limit} is limited to {allowed}, {needed} needed")]
     Limit {
@@ -368,7 +377,7 @@ struct Inner {
 /// let error = weighbridge::Checkpoint::from_bytes(&b"GGUF\x09\0\0\0"[..]).unwrap_err();
 /// assert_eq!(error.kind(), weighbridge::ErrorKind::Unsupported);
 /// assert_eq!(error.offset(), Some(4));
-/// assert_eq!(error.to_string(), "gguf: at byte 0x4: version 9 is not supported");
+/// assert_eq!(error.to_string(), "gguf: at byte 0x4: not supported: version 9");
 /// ```
 pub struct Error(Box<Inner>);
 

@@ -1,17 +1,26 @@
-//! Loads machine-learning model files safely.
+//! Loads machine-learning model files safely: safetensors, GGUF and PyTorch checkpoints through one
+//! tensor view, and runs none of them.
+
+#![deny(unsafe_code)]
+
 pub mod bytes;
+pub mod checkpoint;
 pub mod dtype;
 pub mod error;
 pub mod findings;
 pub mod formats;
 pub mod index;
 pub mod limits;
+pub mod quant;
 pub mod shape;
 pub mod source;
+pub mod tensor;
 
+pub use checkpoint::{Checkpoint, FileInfo, OpenOptions, open};
 pub use dtype::{Class, DType};
 pub use error::{Error, ErrorKind, Format, Result};
 pub use findings::{Finding, Findings, Severity, Verdict};
-pub use index::{Metadata, MetadataView, Value};
+pub use index::{Array, Metadata, MetadataView, Text, Value, ValueType};
 pub use limits::{Limits, Strictness};
 pub use source::Access;
+pub use tensor::{Element, Location, TensorView};

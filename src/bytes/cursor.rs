@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(cursor.offset(), 101);
         assert_eq!(
             error.to_string(),
-            "at byte 0x65: the count needs 4 bytes, 2 are left"
+            "at byte 0x65: the count: 4 bytes needed, 2 left"
         );
         assert!(cursor.take("all", u64::MAX).is_err());
         assert_eq!(cursor.rest(), &[2, 3]);

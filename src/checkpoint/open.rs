@@ -132,9 +132,10 @@ fn refuse_dangerous(parsed: &formats::Parsed) -> Result<()> {
     if findings.verdict() != Verdict::Dangerous {
         return Ok(());
     }
-    let worst = findings.as_slice().iter().find(|finding| {
-        finding.severity == crate::findings::Severity::Verdict(Verdict::Dangerous)
-    });
+    let worst = findings
+        .as_slice()
+        .iter()
+        .find(|finding| finding.severity == crate::findings::Severity::Verdict(Verdict::Dangerous));
     let reason = worst.map_or("loading it would run code", |finding| &finding.message);
     let error = Error::refused(reason).in_format(parsed.format);
     Err(match worst.and_then(|finding| finding.offset) {

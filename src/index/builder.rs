@@ -170,7 +170,7 @@ impl Builder {
     fn push_all(&mut self, numbers: &[u64], budget: &mut Budget) -> Result<()> {
         for &number in numbers {
             let number = to_usize(number)
-                .ok_or_else(|| Error::unsupported("on this machine, a dimension of", number))?;
+                .ok_or_else(|| Error::unsupported("on this machine: a dimension of", number))?;
             budget.grow(&mut self.index.numbers)?;
             self.index.numbers.push(number);
         }

@@ -22,6 +22,7 @@ struct Item {
     key: Place,
     value: Place,
     value_type: ValueType,
+    declared_at: u64,
 }
 
 /// Bytes in the file, or in the pool.
@@ -67,19 +68,32 @@ impl Metadata {
         value: Span,
         budget: &mut Budget,
     ) -> Result<()> {
-        self.push(Place::File(key), value_type, Place::File(value), budget)
+        self.push(
+            Place::File(key),
+            value_type,
+            Place::File(value),
+            key.start(),
+            budget,
+        )
     }
 
-    /// Adds a key and a string.
+    /// Adds a key and a string that the file declares at `declared_at`.
     pub(crate) fn push_string(
         &mut self,
         key: &str,
         value: &str,
+        declared_at: u64,
         budget: &mut Budget,
     ) -> Result<()> {
         budget.allow(Limit::StringBytes, to_u64(value.len()))?;
         let length = to_u64(value.len()).to_le_bytes();
-        self.push_pooled(key, ValueType::String, &[&length, value.as_bytes()], budget)
+        self.push_pooled(
+            key,
+            ValueType::String,
+            &[&length, value.as_bytes()],
+            declared_at,
+            budget,
+        )
     }
 
     /// Adds a key and a number or boolean, given as little-endian bytes of its type.
@@ -88,9 +102,10 @@ impl Metadata {
         key: &str,
         value_type: ValueType,
         bytes: &[u8],
+        declared_at: u64,
         budget: &mut Budget,
     ) -> Result<()> {
-        self.push_pooled(key, value_type, &[bytes], budget)
+        self.push_pooled(key, value_type, &[bytes], declared_at, budget)
     }
 
     fn push_pooled(
@@ -98,12 +113,13 @@ impl Metadata {
         key: &str,
         value_type: ValueType,
         parts: &[&[u8]],
+        declared_at: u64,
         budget: &mut Budget,
     ) -> Result<()> {
         budget.allow(Limit::NameBytes, to_u64(key.len()))?;
         let key = self.intern(&[key.as_bytes()], budget)?;
         let value = self.intern(parts, budget)?;
-        self.push(key, value_type, value, budget)
+        self.push(key, value_type, value, declared_at, budget)
     }
 
     fn intern(&mut self, parts: &[&[u8]], budget: &mut Budget) -> Result<Place> {
@@ -123,6 +139,7 @@ impl Metadata {
         key: Place,
         value_type: ValueType,
         value: Place,
+        declared_at: u64,
         budget: &mut Budget,
     ) -> Result<()> {
         let count = to_u64(self.items.len()).saturating_add(1);
@@ -132,6 +149,7 @@ impl Metadata {
             key,
             value,
             value_type,
+            declared_at,
         });
         Ok(())
     }
@@ -153,12 +171,8 @@ impl Metadata {
             let &[first, second] = pair else { continue };
             if view.key(first) == view.key(second) {
                 let key = String::from_utf8_lossy(view.key(first));
-                let at = self.item(second).map(|item| item.key);
-                let error = Error::duplicate("key", &key);
-                return Err(match at {
-                    Some(Place::File(span)) => error.at(span.start()),
-                    _ => error,
-                });
+                let at = self.item(second).map(|item| item.declared_at);
+                return Err(Error::duplicate("key", &key).at(at.unwrap_or_default()));
             }
         }
         self.by_key = by_key;

@@ -35,7 +35,7 @@ impl<'a> TensorView<'a> {
         let (start, end) = self.resolve(axis, &range)?;
         let strides = self.strides();
         let stride = strides.get(axis).copied().unwrap_or_default();
-        let first = start.checked_mul(stride).unwrap_or(usize::MAX);
+        let first = start.saturating_mul(stride);
         let mut narrowed = self.shape.to_vec();
         if let Some(dimension) = narrowed.get_mut(axis) {
             *dimension = end.saturating_sub(start);
@@ -99,9 +99,11 @@ impl<'a> TensorView<'a> {
         }
         let whole = |number: usize| number.checked_rem(block) == Some(0);
         let run = if contiguous {
-            whole(shape.iter().fold(1, |product: usize, &next| {
-                product.saturating_mul(next)
-            }))
+            whole(
+                shape
+                    .iter()
+                    .fold(1, |product: usize, &next| product.saturating_mul(next)),
+            )
         } else {
             let innermost = shape.last().copied().unwrap_or(1);
             let outer = strides.split_last().map_or(&[][..], |(_, outer)| outer);

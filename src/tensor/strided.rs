@@ -95,8 +95,7 @@ struct Runs<'a> {
 impl<'a> Runs<'a> {
     fn new(tensor: &'a TensorView<'_>) -> Self {
         let shape = tensor.shape();
-        let mut outer: Vec<(usize, usize)> =
-            shape.iter().copied().zip(tensor.strides()).collect();
+        let mut outer: Vec<(usize, usize)> = shape.iter().copied().zip(tensor.strides()).collect();
         // Innermost dimensions that continue each other make one run.
         let mut elements: usize = 1;
         while let Some(&(dimension, stride)) = outer.last() {
@@ -175,11 +174,7 @@ impl Chunk {
         }
     }
 
-    fn push(
-        &mut self,
-        mut run: &[u8],
-        visit: &mut impl FnMut(&[u8]) -> Result<()>,
-    ) -> Result<()> {
+    fn push(&mut self, mut run: &[u8], visit: &mut impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         while !run.is_empty() {
             let room = self.most.saturating_sub(self.bytes.len());
             let (head, tail) = run.split_at(run.len().min(room));

@@ -13,7 +13,7 @@ use serde::de::{
 
 use super::{File, Info};
 use crate::bytes::to_u64;
-use crate::error::{Error, Malformed, Result};
+use crate::error::{Error, Malformed, Result, shortened};
 use crate::findings::{Finding, Severity};
 use crate::index::Builder;
 use crate::limits::{Budget, Limit};
@@ -50,10 +50,13 @@ pub(super) fn read(
         (Ok(()), _) => Ok(()),
         (Err(error), Some(ours)) => Err(ours.at(offset_of(json, &error))),
         (Err(error), None) => {
-            let found = error.to_string();
-            let reason = found.split(" at line ").next().unwrap_or_default();
-            Err(Error::unexpected("the header", reason, "safetensors JSON")
-                .at(offset_of(json, &error)))
+            let text = error.to_string();
+            let reason = text.split(" at line ").next().unwrap_or_default();
+            let invalid = Malformed::Invalid {
+                what: "the header",
+                reason: shortened(reason),
+            };
+            Err(Error::malformed(invalid).at(offset_of(json, &error)))
         }
     }
 }
@@ -65,21 +68,20 @@ fn trim_padding<'a>(text: &'a str, builder: &mut Builder, budget: &Budget) -> Re
         let found = first.map_or_else(|| String::from("nothing"), |first| format!("{first:?}"));
         return Err(Error::unexpected("the header's first byte", found, "'{'").at(START));
     }
-    let json = text.trim_end_matches(' ');
-    let stripped = json.trim_end_matches([' ', '\t', '\r', '\n']);
-    let end = START.saturating_add(to_u64(stripped.len()));
-    if stripped.len() < json.len() {
+    let json = text.trim_end_matches([' ', '\t', '\r', '\n']);
+    let padding = text.get(json.len()..).unwrap_or_default();
+    if let Some((at, other)) = padding.char_indices().find(|&(_, other)| other != ' ') {
+        let at = START
+            .saturating_add(to_u64(json.len()))
+            .saturating_add(to_u64(at));
         if !budget.is_lenient() {
-            let found = json
-                .get(stripped.len()..)
-                .and_then(|rest| rest.chars().next());
-            let found = format!("{:?}", found.unwrap_or_default());
-            return Err(Error::unexpected("the header's padding", found, "spaces").at(end));
+            let found = format!("{other:?}");
+            return Err(Error::unexpected("the header's padding", found, "spaces").at(at));
         }
         let message = "the header is padded with white space other than spaces";
-        builder.finding(Finding::new(Severity::Warning, "header-padding", message).at(end));
+        builder.finding(Finding::new(Severity::Warning, "header-padding", message).at(at));
     }
-    Ok(stripped)
+    Ok(json)
 }
 
 /// serde_json counts lines and columns; the file has bytes.
@@ -113,17 +115,14 @@ impl State<'_> {
         result.map_err(|error| self.fail(error))
     }
 
-    /// Where `text` stands in the file, if it was borrowed from the header; an escaped name was
+    /// Where `text` stands in the file, if it was borrowed from the header; a name with escapes was
     /// not, and the error then names where serde_json stopped.
-    fn place(&self, text: &Cow<'_, str>) -> Option<u64> {
-        let Cow::Borrowed(text) = text else {
-            return None;
-        };
+    fn place(&self, text: &str) -> Option<u64> {
         let start = text
             .as_ptr()
             .addr()
             .checked_sub(self.header.as_ptr().addr())?;
-        (start <= self.header.len()).then(|| START.saturating_add(to_u64(start)))
+        (start < self.header.len()).then(|| START.saturating_add(to_u64(start)))
     }
 }
 
@@ -183,13 +182,14 @@ impl<'de> Visitor<'de> for Header<'_, '_> {
     }
 }
 
-/// The object under `__metadata__`: strings to strings.
+/// The object under `__metadata__`: strings to strings. Some writers put `null` where they have
+/// none (the crate takes that as absent, and real files hold it): accepted, and noted.
 struct Metadata<'s, 'a>(&'s mut State<'a>);
 
 impl<'de> DeserializeSeed<'de> for Metadata<'_, '_> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
+        deserializer.deserialize_any(self)
     }
 }
 
@@ -198,14 +198,19 @@ impl<'de> Visitor<'de> for Metadata<'_, '_> {
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an object of strings under __metadata__")
     }
+    fn visit_unit<E>(self) -> Result<(), E> {
+        let message = "__metadata__ is null instead of an object";
+        let finding = Finding::new(Severity::Note, "null-metadata", message);
+        self.0.builder.finding(finding);
+        Ok(())
+    }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let state = self.0;
         while let Some(key) = map.next_key_seed(Text)? {
             let value = map.next_value_seed(Text)?;
-            let pushed = state
-                .builder
-                .metadata()
-                .push_string(&key, &value, state.budget);
+            let place = state.place(&key).unwrap_or(START);
+            let metadata = state.builder.metadata();
+            let pushed = metadata.push_string(&key, &value, place, state.budget);
             state.check::<_, A::Error>(pushed)?;
         }
         Ok(())

@@ -1,0 +1,283 @@
+//! The design, enforced: which module may name which, where `unsafe` may stand, how long a file may
+//! be, what each format must bring along.
+
+#![allow(missing_docs, clippy::as_conversions, clippy::arithmetic_side_effects)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A module and the modules of this crate that it may name. Folders below it follow its rule unless
+/// they have a row of their own. The guide draws this table: `src/guide/architecture.md`.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("error", &[]),
+    ("limits", &["error"]),
+    ("bytes", &["error"]),
+    ("dtype", &["error"]),
+    ("findings", &["error"]),
+    ("source", &["error", "bytes"]),
+    ("shape", &["error", "limits"]),
+    ("quant", &["error", "dtype"]),
+    (
+        "index",
+        &["error", "limits", "bytes", "dtype", "shape", "findings"],
+    ),
+    ("formats/safetensors", FORMAT),
+    ("formats/gguf", FORMAT),
+    ("formats/pickle", FORMAT),
+    ("formats/zip", FORMAT),
+    ("formats/tar", FORMAT),
+    ("formats/torch", TORCH),
+    ("formats", FORMATS),
+    (
+        "tensor",
+        &["error", "index", "bytes", "dtype", "shape", "quant"],
+    ),
+    (
+        "checkpoint",
+        &[
+            "error", "limits", "bytes", "dtype", "findings", "source", "shape", "quant", "index",
+            "formats", "tensor",
+        ],
+    ),
+];
+
+/// What every format may name; `formats` stands for the shared `Parsed`.
+const FORMAT: &[&str] = &[
+    "error", "limits", "bytes", "dtype", "shape", "index", "findings", "formats",
+];
+
+/// A PyTorch file is a pickle in a container.
+const TORCH: &[&str] = &[
+    "error",
+    "limits",
+    "bytes",
+    "dtype",
+    "shape",
+    "index",
+    "findings",
+    "formats",
+    "formats/pickle",
+    "formats/zip",
+    "formats/tar",
+];
+
+/// The table of readers names each format.
+const FORMATS: &[&str] = &[
+    "error",
+    "limits",
+    "bytes",
+    "index",
+    "formats/safetensors",
+    "formats/gguf",
+    "formats/pickle",
+    "formats/zip",
+    "formats/tar",
+    "formats/torch",
+];
+
+/// Files that may hold the word `unsafe`, and how many times.
+const UNSAFE: &[(&str, usize)] = &[("source/mapped.rs", 1)];
+
+const MOST_LINES: usize = 450;
+
+/// Tables of numbers, which are longer than any text should be.
+const LONG_TABLES: &[&str] = &["dtype.rs"];
+
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files: Vec<PathBuf> = support::files_below(&root)
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect();
+    assert!(files.len() > 20, "only {} source files", files.len());
+    files
+        .iter()
+        .map(|path| {
+            let name = path.strip_prefix(&root).unwrap();
+            let name = name.to_str().unwrap().replace('\\', "/");
+            (name, fs::read_to_string(path).unwrap())
+        })
+        .collect()
+}
+
+/// The text without comments and without what follows `#[cfg(test)]`.
+fn code(text: &str) -> String {
+    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn rule(file: &str) -> Option<&'static (&'static str, &'static [&'static str])> {
+    let module = file.trim_end_matches(".rs").trim_end_matches("/mod");
+    LAYERS
+        .iter()
+        .filter(|(name, _)| {
+            module == *name
+                || module
+                    .strip_prefix(name)
+                    .is_some_and(|rest| rest.starts_with('/'))
+        })
+        .max_by_key(|(name, _)| name.len())
+}
+
+/// The modules that a path after `crate::` names.
+fn named(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        let before = code[..at].chars().next_back();
+        if before.is_some_and(|letter| letter.is_alphanumeric() || "_:$".contains(letter)) {
+            continue;
+        }
+        let path: Vec<&str> = code[at + "crate::".len()..]
+            .split("::")
+            .take(2)
+            .map(|part| {
+                part.split(|letter: char| !letter.is_alphanumeric() && letter != '_')
+                    .next()
+                    .unwrap()
+            })
+            .collect();
+        match path.as_slice() {
+            ["formats", format] if is_format(format) => found.insert(format!("formats/{format}")),
+            [module, ..] => found.insert((*module).to_owned()),
+            [] => false,
+        };
+    }
+    found
+}
+
+fn is_format(name: &str) -> bool {
+    LAYERS
+        .iter()
+        .any(|(layer, _)| *layer == format!("formats/{name}"))
+}
+
+#[test]
+fn modules_name_only_their_lower_layers() {
+    let mut edges = 0;
+    for (file, text) in sources() {
+        if file == "lib.rs" {
+            continue;
+        }
+        let Some((layer, allowed)) = rule(&file) else {
+            panic!("{file} belongs to no layer: add a row to LAYERS and to the guide");
+        };
+        for module in named(&code(&text)) {
+            // Types that the root re-exports from a lower layer are named by their module.
+            let own =
+                module == *layer || layer.starts_with(&format!("{module}/")) && *layer != "formats";
+            assert!(
+                own || allowed.contains(&module.as_str()),
+                "{file} names crate::{module}, which {layer} may not"
+            );
+            edges += 1;
+        }
+    }
+    assert!(
+        edges > 50,
+        "only {edges} edges seen: does the search still work?"
+    );
+}
+
+#[test]
+fn formats_never_touch_files_or_kernels() {
+    for (file, text) in sources() {
+        if !file.starts_with("formats/") {
+            continue;
+        }
+        let code = code(&text);
+        for word in [
+            "std::fs",
+            "std::path",
+            "PathBuf",
+            "File::open",
+            "crate::quant",
+            "crate::source",
+            "std::process",
+            "std::env",
+            "std::net",
+        ] {
+            assert!(!code.contains(word), "{file} names {word}");
+        }
+    }
+}
+
+#[test]
+fn unsafe_stands_only_where_the_design_names_it() {
+    for (file, text) in sources() {
+        let code = code(&text);
+        let count = code
+            .match_indices("unsafe ")
+            .filter(|(at, _)| {
+                !code[..*at].ends_with(|letter: char| letter.is_alphanumeric() || letter == '_')
+            })
+            .count();
+        let allowed = UNSAFE
+            .iter()
+            .find(|(name, _)| *name == file)
+            .map_or(0, |(_, count)| *count);
+        assert_eq!(count, allowed, "{file} holds {count} unsafe");
+    }
+}
+
+#[test]
+fn nothing_prints_panics_or_leaves_work_open() {
+    for (file, text) in sources() {
+        let code = code(&text);
+        for word in [
+            "println!",
+            "eprintln!",
+            "print!(",
+            "dbg!",
+            "todo!",
+            "unimplemented!",
+            "panic!",
+            ".unwrap()",
+            ".expect(\"",
+        ] {
+            assert!(!code.contains(word), "{file} holds {word}");
+        }
+    }
+}
+
+#[test]
+fn files_stay_short() {
+    for (file, text) in sources() {
+        let lines = text.lines().count();
+        let table = LONG_TABLES.contains(&file.as_str());
+        let most = if table { 2 * MOST_LINES } else { MOST_LINES };
+        // The error type is one story: kinds, values, places, display.
+        let most = if file == "error.rs" { 700 } else { most };
+        assert!(lines <= most, "{file} has {lines} lines");
+    }
+}
+
+#[test]
+fn every_format_brings_a_fuzz_target_and_malformed_samples() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = fs::read_dir(root.join("src/formats")).unwrap();
+    let mut formats = 0;
+    for folder in folders {
+        let folder = folder.unwrap();
+        if !folder.path().is_dir() {
+            continue;
+        }
+        let format = folder.file_name().into_string().unwrap();
+        formats += 1;
+        let target = root.join(format!("fuzz/fuzz_targets/{format}.rs"));
+        assert!(target.is_file(), "{} is missing", target.display());
+        let samples = support::file("malformed").join(&format);
+        let count = support::files_below(&samples).len();
+        assert!(
+            count >= 20,
+            "{} holds only {count} files",
+            samples.display()
+        );
+    }
+    assert!(formats >= 2, "only {formats} formats");
+}
