@@ -8,7 +8,10 @@
 
 mod detect;
 pub mod gguf;
+pub mod pickle;
 pub mod safetensors;
+pub mod torch;
+pub mod zip;
 
 pub use detect::detect;
 
@@ -42,6 +45,14 @@ const READERS: &[Reader] = &[
     Reader {
         format: Format::Gguf,
         read: gguf::read,
+    },
+    Reader {
+        format: Format::TorchZip,
+        read: torch::read_zip,
+    },
+    Reader {
+        format: Format::Pickle,
+        read: torch::read_pickle,
     },
 ];
 

@@ -1,0 +1,328 @@
+//! The stack machine, with its calls left out.
+
+mod fetch;
+mod step;
+
+use super::Loaded;
+use super::event::{Anomaly, Event, EventKind, Sink};
+use super::memo::Memo;
+use super::opcode::Opcode;
+use super::tree::{EMPTY, Node, NodeId, Object, Tree};
+use crate::bytes::to_u64;
+use crate::error::{Error, Malformed, Result};
+use crate::limits::{Budget, Limit};
+
+/// The highest protocol of CPython 3.11.
+const HIGHEST_PROTOCOL: u8 = 5;
+
+pub(super) struct Machine<'a, 's> {
+    tree: Tree<'a>,
+    sink: &'s mut dyn Sink,
+    budget: &'s mut Budget,
+    stack: Vec<NodeId>,
+    /// Heights of the stack where marks stand: private, so that no value can pass for a mark.
+    marks: Vec<usize>,
+    memo: Memo,
+    protocol: u8,
+    /// Offset in the input of the next byte.
+    at: usize,
+    /// Offset of the running opcode.
+    start: usize,
+    opcode: Opcode,
+    /// Where the open frame ends.
+    frame_end: usize,
+    opcodes: u64,
+}
+
+impl<'a, 's> Machine<'a, 's> {
+    pub(super) fn new(
+        input: &'a [u8],
+        base: u64,
+        sink: &'s mut dyn Sink,
+        budget: &'s mut Budget,
+    ) -> Self {
+        Self {
+            tree: Tree {
+                input,
+                base,
+                decoded: Vec::new(),
+                nodes: Vec::new(),
+                items: Vec::new(),
+                containers: Vec::new(),
+                globals: Vec::new(),
+                objects: Vec::new(),
+            },
+            sink,
+            budget,
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: Memo::default(),
+            protocol: 0,
+            at: 0,
+            start: 0,
+            opcode: Opcode::Stop,
+            frame_end: 0,
+            opcodes: 0,
+        }
+    }
+
+    /// Runs to STOP.
+    pub(super) fn run(mut self) -> Result<Loaded<'a>> {
+        loop {
+            let start = self.offset(self.at);
+            match self.advance().map_err(|error| error.at(start))? {
+                None => {}
+                Some(root) => {
+                    return Ok(Loaded {
+                        tree: self.tree,
+                        root,
+                        length: self.at,
+                    });
+                }
+            }
+        }
+    }
+
+    /// One opcode; the result, after STOP.
+    fn advance(&mut self) -> Result<Option<NodeId>> {
+        self.start = self.at;
+        self.opcodes = self.opcodes.saturating_add(1);
+        self.budget.allow(Limit::PickleOpcodes, self.opcodes)?;
+        let byte = self.byte("an opcode")?;
+        self.opcode = Opcode::from_byte(byte).ok_or_else(|| {
+            let found = format!("{byte:#04x}");
+            Error::unexpected("an opcode", found, "one of the 68 opcodes")
+        })?;
+        let argument = self.argument()?;
+        let framed = self.start < self.frame_end;
+        if framed && self.at > self.frame_end {
+            self.anomaly(Anomaly::Frame);
+        }
+        if self.opcode == Opcode::Stop {
+            return self.stop().map(Some);
+        }
+        self.step(argument)?;
+        Ok(None)
+    }
+
+    fn stop(&mut self) -> Result<NodeId> {
+        let root = self.pop()?;
+        if !self.stack.is_empty() || !self.marks.is_empty() {
+            self.anomaly(Anomaly::Leftover);
+        }
+        if self.at < self.frame_end {
+            self.anomaly(Anomaly::Frame);
+        }
+        self.event(EventKind::Stop);
+        Ok(root)
+    }
+
+    fn offset(&self, at: usize) -> u64 {
+        self.tree.base.saturating_add(to_u64(at))
+    }
+
+    fn event(&mut self, kind: EventKind) {
+        let event = Event {
+            offset: self.offset(self.start),
+            opcode: self.opcode,
+            kind,
+        };
+        self.sink.event(&event, &self.tree);
+    }
+
+    fn anomaly(&mut self, anomaly: Anomaly) {
+        self.event(EventKind::Anomaly(anomaly));
+    }
+
+    /// Adds a node to the arena.
+    fn node(&mut self, node: Node) -> Result<NodeId> {
+        let id = u32::try_from(self.tree.nodes.len())
+            .map_err(|_| Error::unsupported("a pickle of", "2^32 values"))?;
+        self.budget.grow(&mut self.tree.nodes)?;
+        self.tree.nodes.push(node);
+        Ok(NodeId(id))
+    }
+
+    /// Adds a node and pushes it on the stack.
+    fn push_node(&mut self, node: Node) -> Result<()> {
+        let id = self.node(node)?;
+        self.push(id)
+    }
+
+    fn push(&mut self, id: NodeId) -> Result<()> {
+        self.budget.grow(&mut self.stack)?;
+        self.stack.push(id);
+        self.check_stack()
+    }
+
+    fn check_stack(&self) -> Result<()> {
+        let height = to_u64(self.stack.len()).saturating_add(to_u64(self.marks.len()));
+        self.budget.allow(Limit::PickleStack, height)
+    }
+
+    /// Where the part of the stack above the last mark starts.
+    fn floor(&self) -> usize {
+        self.marks.last().copied().unwrap_or_default()
+    }
+
+    fn pop(&mut self) -> Result<NodeId> {
+        if self.stack.len() <= self.floor() {
+            return Err(self.underflow());
+        }
+        self.stack.pop().ok_or_else(|| self.underflow())
+    }
+
+    fn top(&self) -> Result<NodeId> {
+        let above = self.stack.get(self.floor()..).unwrap_or_default();
+        above.last().copied().ok_or_else(|| self.underflow())
+    }
+
+    /// Removes the last mark and gives the height at which it stood.
+    fn pop_mark(&mut self) -> Result<usize> {
+        self.marks.pop().ok_or_else(|| {
+            let found = format!("without a mark for {}", self.opcode.name());
+            Error::unexpected("the stack", found, "a mark")
+        })
+    }
+
+    /// Takes the values above the last mark into the pool of items.
+    fn take_marked(&mut self) -> Result<(usize, u32)> {
+        let height = self.pop_mark()?;
+        self.take_from(height)
+    }
+
+    /// Takes the last `count` values into the pool of items.
+    fn take_last(&mut self, count: usize) -> Result<(usize, u32)> {
+        let height = self.stack.len().checked_sub(count);
+        match height.filter(|&height| height >= self.floor()) {
+            Some(height) => self.take_from(height),
+            None => Err(self.underflow()),
+        }
+    }
+
+    fn take_from(&mut self, height: usize) -> Result<(usize, u32)> {
+        let taken = self.stack.get(height..).unwrap_or_default();
+        let start = self.tree.items.len();
+        let missing = taken
+            .len()
+            .saturating_sub(self.tree.items.capacity().saturating_sub(start));
+        if missing > 0 {
+            let additional = missing.max(start / 2);
+            self.budget.reserve(&mut self.tree.items, additional)?;
+        }
+        self.tree.items.extend_from_slice(taken);
+        let length = u32::try_from(taken.len()).unwrap_or(u32::MAX);
+        self.stack.truncate(height);
+        Ok((start, length))
+    }
+
+    #[cold]
+    fn underflow(&self) -> Error {
+        let found = format!("too short for {}", self.opcode.name());
+        Error::unexpected("the stack", found, "more values")
+    }
+
+    /// An object that a call would give.
+    fn call(
+        &mut self,
+        callable: NodeId,
+        arguments: NodeId,
+        keywords: Option<NodeId>,
+    ) -> Result<()> {
+        match self.tree.node(callable) {
+            Some(
+                Node::Global(_) | Node::Extension(_) | Node::PersistentId(_) | Node::Object(_),
+            ) => {}
+            _ => self.anomaly(Anomaly::NotCallable),
+        }
+        if !matches!(self.tree.node(arguments), Some(Node::Tuple(..))) {
+            self.anomaly(Anomaly::Arguments);
+        }
+        let index = u32::try_from(self.tree.objects.len()).unwrap_or(EMPTY);
+        self.budget.grow(&mut self.tree.objects)?;
+        self.tree.objects.push(Object {
+            opcode: self.opcode,
+            callable,
+            arguments,
+            keywords,
+            state: None,
+            items: EMPTY,
+            pairs: false,
+            offset: self.offset(self.start),
+        });
+        self.event(EventKind::Call {
+            callable,
+            arguments,
+        });
+        self.push_node(Node::Object(index))
+    }
+
+    /// The container behind a list, dict, set or object; made when the first thing is added.
+    fn container(&mut self, target: NodeId, pairs: bool) -> Result<Option<usize>> {
+        let place = usize::try_from(target.0).unwrap_or(usize::MAX);
+        let next = u32::try_from(self.tree.containers.len()).unwrap_or(EMPTY);
+        let slot = match self.tree.nodes.get_mut(place) {
+            Some(Node::List(slot) | Node::Set(slot)) if !pairs => slot,
+            Some(Node::Dict(slot)) if pairs => slot,
+            Some(Node::Object(object)) => {
+                let object = usize::try_from(*object)
+                    .ok()
+                    .and_then(|object| self.tree.objects.get_mut(object));
+                match object {
+                    Some(object) if object.items == EMPTY || object.pairs == pairs => {
+                        object.pairs = pairs;
+                        &mut object.items
+                    }
+                    _ => return Ok(None),
+                }
+            }
+            _ => return Ok(None),
+        };
+        let index = *slot;
+        if index != EMPTY {
+            return Ok(usize::try_from(index).ok());
+        }
+        *slot = next;
+        self.budget.grow(&mut self.tree.containers)?;
+        self.tree.containers.push(Vec::new());
+        Ok(usize::try_from(next).ok())
+    }
+
+    /// Adds the values from `height` on to a container and takes them off the stack. On anything
+    /// else that would be a method call: reported, and the values dropped.
+    fn add_from(&mut self, height: usize, target: NodeId, pairs: bool) -> Result<()> {
+        if self.stack.len() > height {
+            match self.tree.node(target) {
+                Some(Node::List(_) | Node::Set(_)) if !pairs => {}
+                Some(Node::Dict(_)) if pairs => {}
+                Some(Node::Object(_) | Node::PersistentId(_) | Node::Extension(_)) => {
+                    self.event(EventKind::Mutation(target));
+                }
+                _ => {
+                    self.event(EventKind::Mutation(target));
+                    self.anomaly(Anomaly::PlainTarget);
+                }
+            }
+            if let Some(container) = self.container(target, pairs)? {
+                let added = self.stack.get(height..).unwrap_or_default();
+                if let Some(container) = self.tree.containers.get_mut(container) {
+                    let missing = added
+                        .len()
+                        .saturating_sub(container.capacity().saturating_sub(container.len()));
+                    if missing > 0 {
+                        let additional = missing.max(container.len() / 2);
+                        self.budget.reserve(container, additional)?;
+                    }
+                    container.extend_from_slice(added);
+                }
+            }
+        }
+        self.stack.truncate(height);
+        Ok(())
+    }
+
+    #[cold]
+    fn malformed(malformed: Malformed) -> Error {
+        Error::malformed(malformed)
+    }
+}

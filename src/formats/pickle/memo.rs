@@ -1,0 +1,65 @@
+//! The memo: values by number, by reference.
+
+use std::collections::HashMap;
+
+use super::tree::NodeId;
+use crate::bytes::to_u64;
+use crate::error::Result;
+use crate::limits::Budget;
+
+/// Numbers that a pickler hands out follow each other and lie in a list; others in a map, so that
+/// one large number does not cost a large list.
+#[derive(Default)]
+pub(super) struct Memo {
+    dense: Vec<Option<NodeId>>,
+    sparse: HashMap<u64, NodeId>,
+    filled: u64,
+}
+
+impl Memo {
+    /// How many numbers are taken: the next number of MEMOIZE.
+    pub(super) fn len(&self) -> u64 {
+        self.filled.saturating_add(to_u64(self.sparse.len()))
+    }
+
+    pub(super) fn get(&self, index: u64) -> Option<NodeId> {
+        let dense = usize::try_from(index)
+            .ok()
+            .and_then(|index| self.dense.get(index));
+        match dense {
+            Some(slot) => *slot,
+            None => self.sparse.get(&index).copied(),
+        }
+    }
+
+    /// Puts a value; says whether the number lies far beyond those taken.
+    pub(super) fn put(&mut self, index: u64, node: NodeId, budget: &mut Budget) -> Result<bool> {
+        let length = to_u64(self.dense.len());
+        // Python 2 picklers count from 1, and torch's legacy files skip numbers: leave room.
+        let near = index <= length.saturating_mul(2).saturating_add(64);
+        if !near {
+            if !self.sparse.contains_key(&index) {
+                budget.spend_heap(64)?;
+            }
+            self.sparse.insert(index, node);
+            return Ok(true);
+        }
+        while to_u64(self.dense.len()) <= index {
+            budget.grow(&mut self.dense)?;
+            // A number may wait in the map until the list has grown up to it.
+            let moved = self.sparse.remove(&to_u64(self.dense.len()));
+            if moved.is_some() {
+                self.filled = self.filled.saturating_add(1);
+            }
+            self.dense.push(moved);
+        }
+        if let Some(slot) = usize::try_from(index)
+            .ok()
+            .and_then(|index| self.dense.get_mut(index))
+            && slot.replace(node).is_none()
+        {
+            self.filled = self.filled.saturating_add(1);
+        }
+        Ok(false)
+    }
+}

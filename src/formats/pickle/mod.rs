@@ -1,0 +1,80 @@
+//! Python pickles, walked and never executed.
+//!
+//! A pickle is a program for a stack machine. [`load`] simulates that machine (the real stack, the
+//! real memo, by reference) and gives a [`Tree`] of what the program describes, while a [`Sink`]
+//! hears what loading it with Python would do: which globals it would import, what it would call.
+//! There is no function in this module that could be called on a file's behalf.
+//!
+//! Rules: CPython 3.11 `Lib/pickle.py`, `Modules/_pickle.c`; protocols 0 to 5, all 68 opcodes.
+//! Stricter than CPython: integers written as text must be plain decimals.
+//!
+//! ```text
+//! | PROTO 2 | GLOBAL "torch._utils\n_rebuild_tensor_v2\n" | MARK | … | TUPLE | REDUCE | … | STOP |
+//! ```
+
+mod event;
+mod machine;
+mod memo;
+mod opcode;
+mod python2;
+mod text;
+mod tree;
+
+pub use event::{Anomaly, Event, EventKind, Sink};
+pub use opcode::Opcode;
+pub use tree::{Global, NodeId, Object, Tree, Value};
+
+use crate::error::{Context, Format, Result};
+use crate::limits::Budget;
+
+/// A pickle that was walked to its end.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Loaded<'a> {
+    /// Every value.
+    pub tree: Tree<'a>,
+    /// What the pickle describes.
+    pub root: NodeId,
+    /// How many bytes of the input it took, STOP included.
+    pub length: usize,
+}
+
+/// Walks the pickle at the start of `input`, which stands at file offset `base`.
+///
+/// # Errors
+/// `Malformed` where CPython would raise, with the offset of the opcode; `Limit` if a limit is
+/// reached. The events before that were delivered.
+///
+/// # Example
+/// ```
+/// use weighbridge::formats::pickle::{Event, EventKind, Tree, load};
+/// use weighbridge::limits::Budget;
+/// let mut wanted = Vec::new();
+/// let mut sink = |event: &Event, tree: &Tree<'_>| {
+///     if let EventKind::Global(id) = event.kind {
+///         let global = tree.global(id).unwrap();
+///         wanted.push(format!("{}.{}", global.module, global.name));
+///     }
+/// };
+/// load(b"cos\nsystem\n(S'id'\ntR.", 0, &mut sink, &mut Budget::default())?;
+/// assert_eq!(wanted, ["os.system"]);
+/// # Ok::<(), weighbridge::Error>(())
+/// ```
+pub fn load<'a>(
+    input: &'a [u8],
+    base: u64,
+    sink: &mut dyn Sink,
+    budget: &mut Budget,
+) -> Result<Loaded<'a>> {
+    machine::Machine::new(input, base, sink, budget)
+        .run()
+        .in_format(Format::Pickle)
+}
+
+/// Walks a pickle for its events alone.
+///
+/// # Errors
+/// As [`load`].
+pub fn walk(input: &[u8], base: u64, sink: &mut dyn Sink, budget: &mut Budget) -> Result<()> {
+    load(input, base, sink, budget).map(|_| ())
+}

@@ -1,0 +1,195 @@
+//! Arguments written as text, and the checks of text arguments.
+
+use crate::error::{Error, Malformed, Result, shortened};
+use crate::limits::{Budget, Limit};
+
+/// A decimal integer: the line of INT, LONG, GET or PUT.
+///
+/// CPython also takes other bases, underscores and white space, which no pickler writes; a pickle
+/// that needs them is refused, so that no two readers can disagree on a number.
+pub(super) fn integer(line: &[u8], budget: &Budget) -> Result<Option<i64>> {
+    let (sign, digits) = match line {
+        [b'-', digits @ ..] => (-1_i128, digits),
+        digits => (1, digits),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(invalid("a decimal integer", line));
+    }
+    budget.allow(Limit::PickleDigits, crate::bytes::to_u64(digits.len()))?;
+    let mut value: i128 = 0;
+    for digit in digits {
+        let digit = i128::from(digit.saturating_sub(b'0'));
+        value = match value
+            .checked_mul(10)
+            .and_then(|value| value.checked_add(digit))
+        {
+            Some(value) => value,
+            None => return Ok(None),
+        };
+    }
+    Ok(i64::try_from(value.saturating_mul(sign)).ok())
+}
+
+/// The line of FLOAT.
+pub(super) fn float(line: &[u8]) -> Result<f64> {
+    std::str::from_utf8(line)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| invalid("a float", line))
+}
+
+/// The line of STRING: quoted, with the escapes of a Python 2 string literal.
+pub(super) fn string(line: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    let quoted = match line {
+        [b'\'', inner @ .., b'\''] | [b'"', inner @ .., b'"'] => inner,
+        _ => return Err(invalid("a quoted string", line)),
+    };
+    let mut rest = quoted;
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if *first != b'\\' {
+            out.push(*first);
+            continue;
+        }
+        rest = escape(rest, out).ok_or_else(|| invalid("an escape", line))?;
+    }
+    Ok(())
+}
+
+/// One escape after its backslash; gives what follows it.
+fn escape<'a>(rest: &'a [u8], out: &mut Vec<u8>) -> Option<&'a [u8]> {
+    let (&kind, rest) = rest.split_first()?;
+    let plain = match kind {
+        b'\n' => return Some(rest),
+        b'\\' | b'\'' | b'"' => kind,
+        b'a' => 7,
+        b'b' => 8,
+        b'f' => 12,
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        b'v' => 11,
+        b'x' => {
+            let (digits, rest) = rest.split_first_chunk::<2>()?;
+            let digits = std::str::from_utf8(digits).ok()?;
+            out.push(u8::from_str_radix(digits, 16).ok()?);
+            return Some(rest);
+        }
+        b'0'..=b'7' => {
+            let more = rest
+                .iter()
+                .take(2)
+                .take_while(|byte| (b'0'..=b'7').contains(byte));
+            let more = more.count();
+            let (digits, rest) = rest.split_at_checked(more)?;
+            let value = digits.iter().fold(u32::from(kind & 7), |value, digit| {
+                (value << 3) | u32::from(digit & 7)
+            });
+            out.push(u8::try_from(value & 0xff).ok()?);
+            return Some(rest);
+        }
+        // Python keeps the backslash of an escape that it does not know.
+        other => {
+            out.push(b'\\');
+            other
+        }
+    };
+    out.push(plain);
+    Some(rest)
+}
+
+/// The line of UNICODE: Latin-1 with `\uXXXX` and `\UXXXXXXXX` (raw-unicode-escape).
+pub(super) fn unicode(line: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    let mut rest = line;
+    while let [first, tail @ ..] = rest {
+        let digits = match rest {
+            [b'\\', b'u', digits @ ..] => digits.get(..4),
+            [b'\\', b'U', digits @ ..] => digits.get(..8),
+            _ => {
+                push_code_point(u32::from(*first), out);
+                rest = tail;
+                continue;
+            }
+        };
+        let code = digits
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+            .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+            .filter(|&code| code <= 0x10_ffff)
+            .ok_or_else(|| invalid("a unicode escape", line))?;
+        push_code_point(code, out);
+        let taken = digits.map_or(0, <[u8]>::len).saturating_add(2);
+        rest = rest.get(taken..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// UTF-8 of a code point; a surrogate becomes the three bytes that `surrogatepass` gives.
+fn push_code_point(code: u32, out: &mut Vec<u8>) {
+    if let Some(character) = char::from_u32(code) {
+        let mut buffer = [0; 4];
+        out.extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
+        return;
+    }
+    let low = |shift: u32| u8::try_from((code >> shift) & 63).unwrap_or_default() | 0x80;
+    out.extend([0xed, low(6), low(0)]);
+}
+
+/// Whether the bytes are UTF-8, with lone surrogates allowed as CPython allows them.
+pub(super) fn is_utf8_with_surrogates(mut bytes: &[u8]) -> bool {
+    loop {
+        let Err(error) = std::str::from_utf8(bytes) else {
+            return true;
+        };
+        let wrong = bytes.get(error.valid_up_to()..).unwrap_or_default();
+        match wrong {
+            [0xed, 0xa0..=0xbf, 0x80..=0xbf, rest @ ..] => bytes = rest,
+            _ => return false,
+        }
+    }
+}
+
+#[cold]
+fn invalid(what: &'static str, line: &[u8]) -> Error {
+    let reason = format!("{:?}", shortened(&String::from_utf8_lossy(line)));
+    Error::malformed(Malformed::Invalid { what, reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_decimal() {
+        let budget = Budget::default();
+        assert_eq!(integer(b"-12", &budget).unwrap(), Some(-12));
+        assert_eq!(
+            integer(b"123456789012345678901234567890", &budget).unwrap(),
+            None
+        );
+        for wrong in [&b""[..], b"-", b"0x10", b"1_0", b" 1", b"1\r"] {
+            assert!(integer(wrong, &budget).is_err(), "{wrong:?}");
+        }
+        assert!(integer(&[b'1'; 4301], &budget).is_err());
+    }
+
+    #[test]
+    fn strings_and_unicode_lines_follow_python() {
+        let mut out = Vec::new();
+        string(br"'a\n\x41\101\'\q'", &mut out).unwrap();
+        assert_eq!(out, b"a\nAA'\\q");
+        out.clear();
+        unicode(
+            "a\\u00e9\\U0001F600\u{e9}".as_bytes().get(..17).unwrap(),
+            &mut out,
+        )
+        .unwrap();
+        assert_eq!(String::from_utf8_lossy(&out), "aé😀");
+        out.clear();
+        unicode(b"\\ud800", &mut out).unwrap();
+        assert_eq!(out, [0xed, 0xa0, 0x80]);
+        assert!(is_utf8_with_surrogates(&out));
+        assert!(!is_utf8_with_surrogates(&[0xff]));
+        assert!(unicode(b"\\u12", &mut out).is_err());
+    }
+}

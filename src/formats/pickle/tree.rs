@@ -1,0 +1,353 @@
+//! What a pickle describes, as nodes in an arena: ids instead of references, nothing to run.
+//!
+//! Strings and bytes stay in the input. A container that is filled after it was shared is seen
+//! filled by everybody, because all share its id. Walking a tree is the caller's affair: a tree may
+//! contain itself, or describe 2^64 leaves in 454 bytes.
+
+use std::fmt;
+
+use super::opcode::Opcode;
+
+/// The place of a node in its [`Tree`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub(super) u32);
+
+impl NodeId {
+    /// The place in the order in which the pickle makes its values, from 0.
+    #[must_use]
+    pub fn position(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "#{}", self.0)
+    }
+}
+
+/// A range of bytes: of the input, or of the strings that had to be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Text {
+    pub(super) start: usize,
+    pub(super) length: u32,
+    pub(super) decoded: bool,
+}
+
+/// One value. 16 bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Node {
+    None,
+    Bool(bool),
+    Int(i64),
+    /// Two's complement, little-endian, of more than 8 bytes, or decimal digits.
+    BigInt,
+    Float(f64),
+    /// UTF-8, surrogates allowed.
+    Str(usize, u32),
+    /// UTF-8 from the pool of decoded strings.
+    DecodedStr(usize, u32),
+    /// A string of Python 2: bytes that were text.
+    ByteString(usize, u32),
+    DecodedByteString(usize, u32),
+    Bytes(usize, u32),
+    ByteArray(usize, u32),
+    /// Items in [`Tree::items`].
+    Tuple(usize, u32),
+    /// Index into [`Tree::containers`], or `EMPTY`.
+    List(u32),
+    Dict(u32),
+    Set(u32),
+    FrozenSet(usize, u32),
+    /// Index into [`Tree::globals`].
+    Global(u32),
+    /// Index into [`Tree::objects`].
+    Object(u32),
+    PersistentId(NodeId),
+    /// A code of the extension registry: what it means depends on the process.
+    Extension(i32),
+    Buffer,
+}
+
+/// The container index of a list, dict or set that nothing was added to yet.
+pub(super) const EMPTY: u32 = u32::MAX;
+
+/// A module and name, as written and as CPython looks it up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GlobalNode {
+    pub(super) module: Text,
+    pub(super) name: Text,
+    pub(super) protocol: u8,
+}
+
+/// The result of a call that was not made.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Object {
+    /// REDUCE, NEWOBJ, NEWOBJ_EX, INST or OBJ.
+    pub opcode: Opcode,
+    /// What would be called: a global in honest files.
+    pub callable: NodeId,
+    /// The arguments: a tuple in honest files.
+    pub arguments: NodeId,
+    /// Keyword arguments, for NEWOBJ_EX.
+    pub keywords: Option<NodeId>,
+    /// The state given by the last BUILD.
+    pub state: Option<NodeId>,
+    /// What was appended or set: single items or key-value pairs.
+    pub(super) items: u32,
+    /// Whether `items` are pairs.
+    pub(super) pairs: bool,
+    /// Offset of the opcode.
+    pub offset: u64,
+}
+
+/// A value of a pickle, as seen by a caller.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Value<'t> {
+    /// `None`.
+    None,
+    /// `True` or `False`.
+    Bool(bool),
+    /// An integer of at most 64 bits.
+    Int(i64),
+    /// A larger integer.
+    BigInt,
+    /// A float.
+    Float(f64),
+    /// Text; bytes that are UTF-8 but for lone surrogates.
+    Str(&'t [u8]),
+    /// A string of Python 2.
+    ByteString(&'t [u8]),
+    /// Bytes.
+    Bytes(&'t [u8]),
+    /// A byte array.
+    ByteArray(&'t [u8]),
+    /// A tuple.
+    Tuple(&'t [NodeId]),
+    /// A list.
+    List(&'t [NodeId]),
+    /// A dict: key, value, key, value, …
+    Dict(&'t [NodeId]),
+    /// A set or frozen set.
+    Set(&'t [NodeId]),
+    /// A module and name, as CPython looks them up.
+    Global(Global<'t>),
+    /// The result of a call that was not made.
+    Object(&'t Object),
+    /// Whatever the loader's `persistent_load` gives for this value.
+    PersistentId(NodeId),
+    /// A code of the extension registry.
+    Extension(i32),
+    /// An out-of-band buffer.
+    Buffer,
+}
+
+/// A global name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Global<'t> {
+    /// The module that CPython 3 imports.
+    pub module: &'t str,
+    /// The name in it; a dotted path from protocol 4 on.
+    pub name: &'t str,
+    /// The module as written.
+    pub raw_module: &'t str,
+    /// The name as written.
+    pub raw_name: &'t str,
+}
+
+/// The arena of one pickle.
+pub struct Tree<'a> {
+    pub(super) input: &'a [u8],
+    pub(super) base: u64,
+    pub(super) decoded: Vec<u8>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) items: Vec<NodeId>,
+    pub(super) containers: Vec<Vec<NodeId>>,
+    pub(super) globals: Vec<GlobalNode>,
+    pub(super) objects: Vec<Object>,
+}
+
+impl Tree<'_> {
+    /// How many values there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there is no value.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The value of an id.
+    #[must_use]
+    pub fn value(&self, id: NodeId) -> Value<'_> {
+        let Some(node) = self.node(id) else {
+            return Value::None;
+        };
+        match node {
+            Node::None => Value::None,
+            Node::Bool(value) => Value::Bool(value),
+            Node::Int(value) => Value::Int(value),
+            Node::BigInt => Value::BigInt,
+            Node::Float(value) => Value::Float(value),
+            Node::Str(start, length) => Value::Str(self.bytes(start, length, false)),
+            Node::DecodedStr(start, length) => Value::Str(self.bytes(start, length, true)),
+            Node::ByteString(start, length) => Value::ByteString(self.bytes(start, length, false)),
+            Node::DecodedByteString(start, length) => {
+                Value::ByteString(self.bytes(start, length, true))
+            }
+            Node::Bytes(start, length) => Value::Bytes(self.bytes(start, length, false)),
+            Node::ByteArray(start, length) => Value::ByteArray(self.bytes(start, length, false)),
+            Node::Tuple(start, length) => Value::Tuple(self.range(start, length)),
+            Node::FrozenSet(start, length) => Value::Set(self.range(start, length)),
+            Node::List(container) => Value::List(self.container(container)),
+            Node::Dict(container) => Value::Dict(self.container(container)),
+            Node::Set(container) => Value::Set(self.container(container)),
+            Node::Global(global) => self.global_at(global).map_or(Value::None, Value::Global),
+            Node::Object(object) => self.object_at(object).map_or(Value::None, Value::Object),
+            Node::PersistentId(value) => Value::PersistentId(value),
+            Node::Extension(code) => Value::Extension(code),
+            Node::Buffer => Value::Buffer,
+        }
+    }
+
+    /// The text, if the value is text of either Python and valid UTF-8.
+    #[must_use]
+    pub fn str(&self, id: NodeId) -> Option<&str> {
+        match self.value(id) {
+            Value::Str(text) | Value::ByteString(text) => std::str::from_utf8(text).ok(),
+            _ => None,
+        }
+    }
+
+    /// The integer, if the value is one of at most 64 bits. A boolean is none.
+    #[must_use]
+    pub fn int(&self, id: NodeId) -> Option<i64> {
+        match self.value(id) {
+            Value::Int(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The items, if the value is a tuple or list.
+    #[must_use]
+    pub fn sequence(&self, id: NodeId) -> Option<&[NodeId]> {
+        match self.value(id) {
+            Value::Tuple(items) | Value::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The global, if the value is one.
+    #[must_use]
+    pub fn global(&self, id: NodeId) -> Option<Global<'_>> {
+        match self.value(id) {
+            Value::Global(global) => Some(global),
+            _ => None,
+        }
+    }
+
+    /// The object, if the value is one.
+    #[must_use]
+    pub fn object(&self, id: NodeId) -> Option<&Object> {
+        match self.value(id) {
+            Value::Object(object) => Some(object),
+            _ => None,
+        }
+    }
+
+    /// Key, value, key, value, …: what SETITEM and SETITEMS put into an object.
+    #[must_use]
+    pub fn object_pairs(&self, object: &Object) -> &[NodeId] {
+        if object.pairs {
+            self.container(object.items)
+        } else {
+            &[]
+        }
+    }
+
+    /// What APPEND, APPENDS and ADDITEMS put into an object.
+    #[must_use]
+    pub fn object_items(&self, object: &Object) -> &[NodeId] {
+        if object.pairs {
+            &[]
+        } else {
+            self.container(object.items)
+        }
+    }
+
+    /// Where the bytes of a bytes value lie in the file; `None` for other values.
+    #[must_use]
+    pub fn bytes_offset(&self, id: NodeId) -> Option<u64> {
+        match self.node(id)? {
+            Node::Bytes(start, _) | Node::ByteArray(start, _) | Node::ByteString(start, _) => {
+                self.base.checked_add(crate::bytes::to_u64(start))
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn node(&self, id: NodeId) -> Option<Node> {
+        self.nodes.get(usize::try_from(id.0).ok()?).copied()
+    }
+
+    pub(super) fn global_at(&self, global: u32) -> Option<Global<'_>> {
+        let global = self.globals.get(usize::try_from(global).ok()?)?;
+        let text = |text: Text| {
+            std::str::from_utf8(self.bytes(text.start, text.length, text.decoded))
+                .unwrap_or_default()
+        };
+        let (raw_module, raw_name) = (text(global.module), text(global.name));
+        let (module, name) = if global.protocol < 3 {
+            super::python2::python3(raw_module, raw_name)
+        } else {
+            (raw_module, raw_name)
+        };
+        Some(Global {
+            module,
+            name,
+            raw_module,
+            raw_name,
+        })
+    }
+
+    fn object_at(&self, object: u32) -> Option<&Object> {
+        self.objects.get(usize::try_from(object).ok()?)
+    }
+
+    fn container(&self, container: u32) -> &[NodeId] {
+        usize::try_from(container)
+            .ok()
+            .and_then(|container| self.containers.get(container))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    fn range(&self, start: usize, length: u32) -> &[NodeId] {
+        slice(&self.items, start, length)
+    }
+
+    fn bytes(&self, start: usize, length: u32, decoded: bool) -> &[u8] {
+        let pool = if decoded { &self.decoded } else { self.input };
+        slice(pool, start, length)
+    }
+}
+
+fn slice<T>(pool: &[T], start: usize, length: u32) -> &[T] {
+    usize::try_from(length)
+        .ok()
+        .and_then(|length| start.checked_add(length))
+        .and_then(|end| pool.get(start..end))
+        .unwrap_or_default()
+}
+
+impl fmt::Debug for Tree<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Nodes are left out: printing must not follow what a file describes.
+        write!(formatter, "Tree({} values)", self.nodes.len())
+    }
+}

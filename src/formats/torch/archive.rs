@@ -1,0 +1,265 @@
+//! The zip container (torch 1.6 and later) and TorchScript, which shares it.
+//!
+//! Members stand under one prefix, that of the first member: `data.pkl` describes, `data/KEY`
+//! holds a storage, `byteorder` and `version` are text. `constants.pkl` marks TorchScript.
+
+use super::flatten;
+use super::policy::Policy;
+use super::storages::Storages;
+use crate::bytes::{Buffer, Endian, Span, to_u64};
+use crate::error::{Context, Error, Format, Malformed, Result, shortened};
+use crate::findings::{Finding, Severity};
+use crate::formats::zip::{Archive, Member, check_crc, inflate};
+use crate::formats::{Parsed, pickle};
+use crate::index::Builder;
+use crate::limits::{Budget, Limit};
+
+/// The versions that torch's reader accepts (`kMinSupportedFileFormatVersion` and `kMax…`).
+const VERSIONS: std::ops::RangeInclusive<u32> = 1..=10;
+
+/// Members beside the pickle and the storages that torch itself writes, as prefixes.
+const KNOWN: &[&str] = &[
+    "version",
+    "byteorder",
+    ".format_version",
+    ".storage_alignment",
+    ".data/",
+    "constants",
+    "code/",
+    "extra/",
+    "attributes.pkl",
+    "bytecode.pkl",
+    "mobile_debug_handles.pkl",
+    "preserved_methods",
+    "_extra_files",
+];
+
+/// Reads a whole zip checkpoint.
+///
+/// # Errors
+/// `Malformed` if the archive, the pickle or a tensor breaks a rule; `Unsupported` for archives of
+/// other kinds; `Limit` if the file needs more than allowed.
+pub fn read(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
+    let archive = Archive::read(bytes, budget)?;
+    let format = if has(&archive, "constants.pkl") {
+        Format::TorchScript
+    } else {
+        Format::TorchZip
+    };
+    let mut reader = Reader {
+        bytes,
+        archive: &archive,
+        prefix: prefix(&archive)?,
+        inflated: Vec::new(),
+    };
+    let mut builder = Builder::new();
+    let read = reader.read(&mut builder, budget);
+    let inflated = reader.inflated;
+    read.in_format(format)?;
+    builder.findings(archive.into_findings());
+    Ok(Parsed {
+        format,
+        index: builder.finish(bytes, budget).in_format(format)?,
+        inflated,
+    })
+}
+
+/// The folder of the first member, which every member must share.
+fn prefix<'a>(archive: &Archive<'a>) -> Result<&'a str> {
+    let first = archive.members().first().map_or("", |member| member.name);
+    let end = first.find('/').ok_or_else(|| {
+        let found = format!("{:?}", shortened(first));
+        Error::unexpected("the first member", found, "a name in a folder")
+    })?;
+    let prefix = first.get(..=end).unwrap_or_default();
+    for member in archive.members() {
+        if !member.name.starts_with(prefix) {
+            let found = format!("{:?}", shortened(member.name));
+            return Err(
+                Error::unexpected("a member", found, "the folder of the first member")
+                    .at(member.data.start()),
+            );
+        }
+    }
+    Ok(prefix)
+}
+
+/// Whether the archive has a member of this name under its first folder.
+fn has(archive: &Archive<'_>, name: &str) -> bool {
+    archive.members().iter().any(|member| {
+        let inner = member.name.split_once('/').map(|(_, inner)| inner);
+        inner == Some(name)
+    })
+}
+
+struct Reader<'a, 'b> {
+    bytes: &'a [u8],
+    archive: &'b Archive<'a>,
+    prefix: &'a str,
+    inflated: Vec<Buffer>,
+}
+
+impl<'a> Reader<'a, '_> {
+    fn read(&mut self, builder: &mut Builder, budget: &mut Budget) -> Result<()> {
+        let pickle = self.find("data.pkl").copied().ok_or_else(|| {
+            let name = format!("{}data.pkl", self.prefix);
+            Error::missing("member", &name)
+        })?;
+        self.check_version(builder, budget)?;
+        let endian = self.endian(budget)?;
+        let mut storages = self.storages(endian, builder, budget)?;
+        let pickle = &pickle;
+        let (source, contents) = self.contents(pickle, budget)?;
+        budget
+            .allow(Limit::PickleBytes, pickle.size)
+            .in_member(pickle.name)?;
+        // A stored pickle has its offsets in the file, an inflated one in the member.
+        let base = if source == 0 { pickle.data.start() } else { 0 };
+        let mut policy = Policy::new(pickle.name);
+        let contents = match self.inflated.get(contents) {
+            Some(buffer) => buffer.bytes(),
+            None => pickle.stored(self.bytes),
+        };
+        if source == 0 {
+            check_crc(contents, pickle)?;
+        }
+        let loaded = pickle::load(contents, base, &mut policy, budget).in_member(pickle.name)?;
+        let end = to_u64(loaded.length);
+        if end != to_u64(contents.len()) {
+            let count = to_u64(contents.len()).saturating_sub(end);
+            let what = "the pickle's STOP";
+            let trailing = Error::malformed(Malformed::TrailingBytes { what, count });
+            return Err(trailing.in_member(pickle.name).at(base.saturating_add(end)));
+        }
+        builder.findings(policy.into_findings());
+        flatten::tensors(&loaded, &mut storages, builder, budget).in_member(pickle.name)?;
+        self.note_members(&storages, builder);
+        Ok(())
+    }
+
+    fn find(&self, name: &str) -> Option<&Member<'a>> {
+        self.archive
+            .members()
+            .iter()
+            .find(|member| member.name.strip_prefix(self.prefix) == Some(name))
+    }
+
+    /// The number of the source that holds a member, and the place of its buffer if it had to be
+    /// inflated.
+    fn contents(&mut self, member: &Member<'a>, budget: &mut Budget) -> Result<(u32, usize)> {
+        match inflate(self.bytes, member, budget)? {
+            None => Ok((0, usize::MAX)),
+            Some(buffer) => {
+                budget.grow(&mut self.inflated)?;
+                let place = self.inflated.len();
+                self.inflated.push(buffer);
+                Ok((
+                    u32::try_from(self.inflated.len()).unwrap_or(u32::MAX),
+                    place,
+                ))
+            }
+        }
+    }
+
+    /// A short text member.
+    fn text(&self, name: &str, budget: &mut Budget) -> Result<Option<(String, u64)>> {
+        const LONGEST: u64 = 64;
+        let Some(member) = self.find(name) else {
+            return Ok(None);
+        };
+        if member.size > LONGEST {
+            let found = format!("{} bytes long", member.size);
+            return Err(Error::unexpected("a text member", found, "a short text")
+                .in_member(member.name)
+                .at(member.data.start()));
+        }
+        let text = match inflate(self.bytes, member, budget)? {
+            Some(buffer) => String::from_utf8_lossy(buffer.bytes()).into_owned(),
+            None => String::from_utf8_lossy(member.stored(self.bytes)).into_owned(),
+        };
+        Ok(Some((text, member.data.start())))
+    }
+
+    fn check_version(&self, builder: &mut Builder, budget: &mut Budget) -> Result<()> {
+        let mut version = self.text("version", budget)?;
+        if version.is_none() {
+            version = self.text(".data/version", budget)?;
+        }
+        let Some((version, at)) = version else {
+            if !budget.is_lenient() {
+                return Err(Error::missing("member", &format!("{}version", self.prefix)));
+            }
+            let message = "the archive has no version; torch refuses it";
+            builder.finding(Finding::new(Severity::Warning, "missing-version", message));
+            return Ok(());
+        };
+        let version = version.trim_end();
+        if version
+            .parse()
+            .is_ok_and(|number: u32| VERSIONS.contains(&number))
+        {
+            return Ok(());
+        }
+        let found = format!("{version:?}");
+        Err(Error::unexpected("the version", found, "1 to 10").at(at))
+    }
+
+    /// Absent since torch 2.1 means little.
+    fn endian(&self, budget: &mut Budget) -> Result<Endian> {
+        match self.text("byteorder", budget)? {
+            None => Ok(Endian::Little),
+            Some((order, _)) if order == "little" => Ok(Endian::Little),
+            Some((order, _)) if order == "big" => Ok(Endian::Big),
+            Some((order, at)) => {
+                let found = format!("{order:?}");
+                Err(Error::unexpected("byteorder", found, "little or big").at(at))
+            }
+        }
+    }
+
+    fn storages(
+        &mut self,
+        endian: Endian,
+        builder: &mut Builder,
+        budget: &mut Budget,
+    ) -> Result<Storages<'a>> {
+        let mut storages = Storages::new(endian);
+        for member in self.archive.members() {
+            let inner = member.name.strip_prefix(self.prefix);
+            let Some(key) = inner.and_then(|inner| inner.strip_prefix("data/")) else {
+                continue;
+            };
+            if member.is_folder() {
+                continue;
+            }
+            let (source, place) = self.contents(member, budget)?;
+            let span = match self.inflated.get(place) {
+                Some(buffer) => Span::all(buffer.bytes()),
+                None => member.data,
+            };
+            storages.push(key, source, span, builder, budget)?;
+        }
+        storages.finish()?;
+        Ok(storages)
+    }
+
+    /// What torch would not look at is worth a note: it could be anything.
+    fn note_members(&self, storages: &Storages<'_>, builder: &mut Builder) {
+        for key in storages.unused() {
+            let message = format!("no tensor uses storage {:?}", shortened(key));
+            builder.finding(Finding::new(Severity::Note, "unused-storage", message));
+        }
+        for member in self.archive.members() {
+            let inner = member.name.strip_prefix(self.prefix).unwrap_or_default();
+            let known = inner == "data.pkl"
+                || inner.starts_with("data/")
+                || member.is_folder()
+                || KNOWN.iter().any(|known| inner.starts_with(known));
+            if !known {
+                let message = format!("torch does not read member {:?}", shortened(member.name));
+                let finding = Finding::new(Severity::Note, "unknown-member", message);
+                builder.finding(finding.at(member.data.start()));
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The stream that `torch.save` wrote from 0.1.10 to 1.5, and bare pickles.
+//!
+//! ```text
+//! | magic number | protocol version | system info | object | storage keys |   five pickles
+//! | element count i64 | elements | element count i64 | elements | …             in key order
+//! ```
+//!
+//! The elements are little-endian, whatever the system info says. The element size stands in the
+//! persistent ids of the object, not beside the count.
+
+use std::collections::HashMap;
+
+use super::flatten;
+use super::policy::Policy;
+use super::rebuild::StorageId;
+use super::storages::Storages;
+use crate::bytes::{Cursor, Endian, Span, to_u64};
+use crate::error::{Context, Error, Format, Malformed, Result};
+use crate::findings::{Finding, Severity};
+use crate::formats::Parsed;
+use crate::formats::pickle::{self, Event, EventKind, Loaded, Sink, Tree};
+use crate::index::Builder;
+use crate::limits::{Budget, Limit};
+
+/// `MAGIC_NUMBER`, 0x1950a86a20f9469cfc6c, as a pickle of protocol 2 writes it.
+const MAGIC: &[u8] = &[
+    0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.',
+];
+/// `PROTOCOL_VERSION`.
+const VERSION: i64 = 1001;
+
+/// Reads a file that starts with a pickle: a legacy checkpoint, or a pickle alone.
+///
+/// # Errors
+/// `Malformed` if a pickle, a storage or a tensor breaks a rule; `Limit` if the file needs more
+/// than allowed.
+pub fn read(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
+    let is_legacy = bytes.get(2..).is_some_and(|rest| rest.starts_with(MAGIC));
+    let format = if is_legacy {
+        Format::TorchLegacy
+    } else {
+        Format::Pickle
+    };
+    let mut builder = Builder::new();
+    let mut reader = Reader { bytes, at: 0 };
+    if is_legacy {
+        reader.read_legacy(&mut builder, budget).in_format(format)?;
+    } else {
+        reader.read_pickle(&mut builder, budget).in_format(format)?;
+    }
+    Ok(Parsed {
+        format,
+        index: builder.finish(bytes, budget).in_format(format)?,
+        inflated: Vec::new(),
+    })
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+/// Hears the events for the policy, and keeps the storages that the object asks for.
+struct Listener<'p> {
+    policy: &'p mut Policy,
+    /// Element bytes and count by key.
+    storages: HashMap<String, (u64, u64)>,
+    error: Option<Error>,
+}
+
+impl Sink for Listener<'_> {
+    fn event(&mut self, event: &Event, tree: &Tree<'_>) {
+        self.policy.event(event, tree);
+        let EventKind::PersistentId(id) = event.kind else {
+            return;
+        };
+        let Ok(Some(storage)) = StorageId::read(tree, id) else {
+            return;
+        };
+        let stated = (storage.element_bytes, storage.elements);
+        let known = self.storages.insert(storage.key.to_owned(), stated);
+        if known.is_some_and(|known| known != stated) {
+            let error = Error::malformed(Malformed::Mismatch {
+                what: "the elements of a storage stated twice",
+                found: storage.elements,
+                expected: known.map_or(0, |(_, elements)| elements),
+            });
+            self.error.get_or_insert(error.at(event.offset));
+        }
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// One pickle of the stream.
+    fn load(&mut self, sink: &mut dyn Sink, budget: &mut Budget) -> Result<Loaded<'a>> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let loaded = pickle::load(rest, to_u64(self.at), sink, budget)?;
+        budget.allow(Limit::PickleBytes, to_u64(loaded.length))?;
+        self.at = self.at.saturating_add(loaded.length);
+        Ok(loaded)
+    }
+
+    fn read_pickle(&mut self, builder: &mut Builder, budget: &mut Budget) -> Result<()> {
+        let mut policy = Policy::new("");
+        let loaded = self.load(&mut policy, budget)?;
+        builder.findings(policy.into_findings());
+        let mut storages = Storages::new(Endian::Little);
+        flatten::tensors(&loaded, &mut storages, builder, budget)?;
+        let count = to_u64(self.bytes.len().saturating_sub(self.at));
+        if count > 0 {
+            // `pickle.load` leaves them; another load from the same file would read them.
+            let message = format!("{count} bytes follow the pickle");
+            let finding = Finding::new(Severity::Warning, "trailing-bytes", message);
+            builder.finding(finding.at(to_u64(self.at)));
+        }
+        Ok(())
+    }
+
+    fn read_legacy(&mut self, builder: &mut Builder, budget: &mut Budget) -> Result<()> {
+        let mut policy = Policy::new("");
+        self.load(&mut policy, budget)?;
+        let at = to_u64(self.at);
+        let version = self.load(&mut policy, budget)?;
+        if version.tree.int(version.root) != Some(VERSION) {
+            let found = format!("{:?}", version.tree.value(version.root));
+            return Err(Error::unexpected("the protocol version", found, "1001").at(at));
+        }
+        self.load(&mut policy, budget)?;
+        let mut listener = Listener {
+            policy: &mut policy,
+            storages: HashMap::new(),
+            error: None,
+        };
+        let object = self.load(&mut listener, budget)?;
+        if let Some(error) = listener.error {
+            return Err(error);
+        }
+        let stated = listener.storages;
+        let keys_at = to_u64(self.at);
+        let keys = self.load(&mut policy, budget)?;
+        builder.findings(policy.into_findings());
+        let mut storages = self
+            .read_storages(&keys, &stated, builder, budget)
+            .at(keys_at)?;
+        flatten::tensors(&object, &mut storages, builder, budget)
+    }
+
+    /// The storages, in the order of the fifth pickle's keys.
+    fn read_storages<'k>(
+        &mut self,
+        keys: &'k Loaded<'a>,
+        stated: &HashMap<String, (u64, u64)>,
+        builder: &mut Builder,
+        budget: &mut Budget,
+    ) -> Result<Storages<'k>> {
+        let mut storages = Storages::new(Endian::Little);
+        let list = keys.tree.sequence(keys.root).ok_or_else(|| {
+            let found = format!("{:?}", keys.tree.value(keys.root));
+            Error::unexpected("the storage keys", found, "a list of strings")
+        })?;
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let mut cursor: Cursor<'_> = Cursor::at(rest, to_u64(self.at));
+        for &key in list {
+            let key = keys
+                .tree
+                .str(key)
+                .ok_or_else(|| Error::unexpected("a storage key", "not text", "a string"))?;
+            let at = cursor.offset();
+            let count = cursor.i64("a storage's element count")?;
+            let Some(&(element_bytes, elements)) = stated.get(key) else {
+                // Without a persistent id nobody knows how long it is.
+                return Err(Error::missing("storage in the object", key).at(at));
+            };
+            if u64::try_from(count) != Ok(elements) {
+                return Err(Error::malformed(Malformed::Mismatch {
+                    what: "a storage's element count",
+                    found: u64::try_from(count).unwrap_or(u64::MAX),
+                    expected: elements,
+                })
+                .at(at));
+            }
+            let length = elements.checked_mul(element_bytes).ok_or_else(|| {
+                let what = "the bytes of a storage";
+                Error::malformed(Malformed::Overflow { what }).at(at)
+            })?;
+            let start = cursor.offset();
+            cursor.take("a storage", length)?;
+            let span = Span::new("a storage", start, length, to_u64(self.bytes.len()))?;
+            storages.push(key, 0, span, builder, budget)?;
+        }
+        if cursor.remaining() > 0 {
+            let message = format!("{} bytes follow the last storage", cursor.remaining());
+            let finding = Finding::new(Severity::Warning, "trailing-bytes", message);
+            builder.finding(finding.at(cursor.offset()));
+        }
+        storages.finish()?;
+        Ok(storages)
+    }
+}

@@ -1,0 +1,24 @@
+//! PyTorch checkpoints: a pickle that describes tensors, and the storages that hold their bytes.
+//!
+//! ```text
+//! zip (torch 1.6 on):   prefix/data.pkl   prefix/data/0 … prefix/data/N   prefix/version
+//! stream (0.1.10 on):   magic, version, sizes, object, keys: five pickles | storages
+//! ```
+//!
+//! Rules: torch 2.15.0 `serialization.py`, `_utils.py`, `_tensor.py`. The pickle is walked, never
+//! executed; its tensors are found by the rebuild functions that it names, and nested containers
+//! are flattened to dotted names (`optimizer.state.0.exp_avg`); for a whole module they are those
+//! of its `state_dict`. Numbers and strings on the way become metadata. A storage that several
+//! tensors view keeps one number for all of them.
+//!
+//! Left to others: opening files, checkpoints of many files.
+
+mod archive;
+mod flatten;
+mod legacy;
+mod policy;
+mod rebuild;
+mod storages;
+
+pub use archive::read as read_zip;
+pub use legacy::read as read_pickle;
