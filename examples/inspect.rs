@@ -2,11 +2,6 @@
 //!
 //! `cargo run --release --example inspect -- tests/files/gguf/network.gguf --digest`
 
-#![allow(
-    clippy::as_conversions,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing
-)]
 #![allow(missing_docs, unreachable_pub)]
 
 mod common;

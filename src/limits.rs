@@ -265,8 +265,10 @@ mod tests {
 
     #[test]
     fn heap_is_a_sum() {
-        let mut limits = Limits::default();
-        limits.heap_bytes = 100;
+        let limits = Limits {
+            heap_bytes: 100,
+            ..Limits::default()
+        };
         let mut budget = Budget::new(limits, Strictness::Strict);
         budget.spend_heap(60).unwrap();
         assert!(budget.spend_heap(41).is_err());
@@ -277,8 +279,10 @@ mod tests {
 
     #[test]
     fn grow_charges_before_it_allocates() {
-        let mut limits = Limits::default();
-        limits.heap_bytes = 16 * 8;
+        let limits = Limits {
+            heap_bytes: 16 * 8,
+            ..Limits::default()
+        };
         let mut budget = Budget::new(limits, Strictness::Strict);
         let mut vector: Vec<u64> = Vec::new();
         budget.grow(&mut vector).unwrap();

@@ -5,13 +5,14 @@
 //! a container may be entered several times, but all visits together are bounded by the number of
 //! values in the pickle.
 
+use super::children::{Label, children};
 use super::rebuild::{Rebuilt, Spec, StorageId, rebuild};
 use super::storages::Storages;
 use crate::bytes::{Span, to_u64};
 use crate::dtype::DType;
 use crate::error::{Context, Error, Malformed, Result, shortened};
 use crate::findings::{Finding, Severity};
-use crate::formats::pickle::{Loaded, NodeId, Object, Tree, Value};
+use crate::formats::pickle::{Loaded, NodeId, Tree, Value};
 use crate::index::{Builder, Draft, ValueType};
 use crate::limits::{Budget, Limit};
 
@@ -48,14 +49,6 @@ struct Open<'t> {
     /// Length of the path up to and including the container.
     path: usize,
     charged: u64,
-}
-
-/// What a child adds to the path.
-enum Label<'t> {
-    Text(&'t str),
-    Number(i64),
-    /// A key that is no text and no number: its place.
-    Place(usize),
 }
 
 struct Walk<'t, 'a, 's, 'k> {
@@ -138,7 +131,7 @@ impl<'t> Walk<'t, '_, '_, '_> {
                         .collect(),
                 )
             }
-            Rebuilt::Other => match self.children(node) {
+            Rebuilt::Other => match children(self.tree, node) {
                 Some(children) => self.enter(node, children),
                 None => self.scalar(node),
             },
@@ -170,116 +163,6 @@ impl<'t> Walk<'t, '_, '_, '_> {
             charged,
         });
         Ok(())
-    }
-
-    /// What a container holds; `None` if the value is none.
-    fn children(&self, node: NodeId) -> Option<Vec<(Label<'t>, NodeId)>> {
-        match self.tree.value(node) {
-            Value::Tuple(items) | Value::List(items) | Value::Set(items) => Some(numbered(items)),
-            Value::Dict(pairs) => Some(self.labelled(pairs)),
-            Value::Object(object) => self.object_children(object),
-            _ => None,
-        }
-    }
-
-    fn object_children(&self, object: &'t Object) -> Option<Vec<(Label<'t>, NodeId)>> {
-        let global = self.tree.global(object.callable);
-        let name = global.map_or(("", ""), |global| (global.module, global.name));
-        if is_plain_data(name) {
-            return None;
-        }
-        let mut children = self.labelled(self.tree.object_pairs(object));
-        children.extend(numbered(self.tree.object_items(object)));
-        let arguments = self.tree.sequence(object.arguments).unwrap_or_default();
-        if is_container(name) {
-            // The pickles of Python 2 give the pairs as a list of lists.
-            let first = arguments
-                .first()
-                .and_then(|&first| self.tree.sequence(first));
-            for (place, &pair) in first.unwrap_or_default().iter().enumerate() {
-                match self.tree.sequence(pair) {
-                    Some(&[key, value]) => children.push((self.label(key, place), value)),
-                    _ => children.push((Label::Place(place), pair)),
-                }
-            }
-            return Some(children);
-        }
-        children.extend(numbered(arguments));
-        if let Some(state) = object.state {
-            self.state_children(state, &mut children);
-        }
-        Some(children)
-    }
-
-    /// The attributes of an object; for a module those of its `state_dict`.
-    fn state_children(&self, state: NodeId, children: &mut Vec<(Label<'t>, NodeId)>) {
-        let pairs = match self.tree.value(state) {
-            Value::Dict(pairs) => pairs,
-            // Attributes, then slots.
-            Value::Tuple(&[attributes, slots]) => {
-                for part in [attributes, slots] {
-                    if let Value::Dict(pairs) = self.tree.value(part) {
-                        children.extend(self.labelled(pairs));
-                    }
-                }
-                return;
-            }
-            _ => {
-                children.push((Label::Text("state"), state));
-                return;
-            }
-        };
-        let attribute = |wanted: &str| {
-            pairs.chunks_exact(2).find_map(|pair| match pair {
-                &[key, value] if self.tree.str(key) == Some(wanted) => Some(value),
-                _ => None,
-            })
-        };
-        let (Some(parameters), Some(modules)) = (attribute("_parameters"), attribute("_modules"))
-        else {
-            children.extend(self.labelled(pairs));
-            return;
-        };
-        let hidden = attribute("_non_persistent_buffers_set").map(|set| self.tree.value(set));
-        let hidden: Vec<&str> = match hidden {
-            Some(Value::Set(names)) => names
-                .iter()
-                .filter_map(|&name| self.tree.str(name))
-                .collect(),
-            _ => Vec::new(),
-        };
-        children.extend(self.mapping(parameters));
-        let buffers = attribute("_buffers").map(|buffers| self.mapping(buffers));
-        let persistent = |(label, _): &(Label<'_>, NodeId)| !matches!(label, Label::Text(name) if hidden.contains(name));
-        children.extend(buffers.unwrap_or_default().into_iter().filter(persistent));
-        children.extend(self.mapping(modules));
-    }
-
-    /// The pairs of a dict or of an `OrderedDict`.
-    fn mapping(&self, node: NodeId) -> Vec<(Label<'t>, NodeId)> {
-        match self.tree.value(node) {
-            Value::Dict(pairs) => self.labelled(pairs),
-            Value::Object(object) => self.object_children(object).unwrap_or_default(),
-            _ => Vec::new(),
-        }
-    }
-
-    fn labelled(&self, pairs: &[NodeId]) -> Vec<(Label<'t>, NodeId)> {
-        let pairs = pairs.chunks_exact(2).enumerate();
-        pairs
-            .filter_map(|(place, pair)| match pair {
-                &[key, value] => Some((self.label(key, place), value)),
-                _ => None,
-            })
-            .collect()
-    }
-
-    fn label(&self, key: NodeId, place: usize) -> Label<'t> {
-        match (self.tree.str(key), self.tree.int(key)) {
-            (Some(text), _) => Label::Text(text),
-            (_, Some(number)) => Label::Number(number),
-            _ => Label::Place(place),
-        }
     }
 
     /// A number, truth value or text becomes metadata under its path.
@@ -428,40 +311,4 @@ fn outside(needed: u64, held: u64) -> Error {
             "inside the storage"
         },
     })
-}
-
-fn numbered<'t>(items: &[NodeId]) -> Vec<(Label<'t>, NodeId)> {
-    let items = items.iter().enumerate();
-    items
-        .map(|(place, &item)| {
-            (
-                Label::Number(i64::try_from(place).unwrap_or(i64::MAX)),
-                item,
-            )
-        })
-        .collect()
-}
-
-/// Classes whose content is their items; attributes such as `_metadata` are no data of the user's.
-fn is_container((module, name): (&str, &str)) -> bool {
-    matches!(
-        (module, name),
-        (
-            "collections",
-            "OrderedDict" | "defaultdict" | "Counter" | "deque"
-        ) | ("builtins", "dict" | "list" | "set" | "frozenset" | "tuple")
-    )
-}
-
-/// Calls that stand for one plain value without tensors.
-fn is_plain_data((module, name): (&str, &str)) -> bool {
-    matches!(
-        (module, name),
-        ("torch", "Size" | "device" | "dtype" | "Generator")
-            | ("_codecs", "encode")
-            | ("torch.serialization", "_get_layout")
-            | ("torch.torch_version", "TorchVersion")
-            | ("datetime" | "decimal" | "uuid" | "pathlib", _)
-            | ("builtins", "bytearray" | "complex" | "slice" | "range")
-    )
 }

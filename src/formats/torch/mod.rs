@@ -14,6 +14,7 @@
 //! Left to others: opening files, checkpoints of many files.
 
 mod archive;
+mod children;
 mod flatten;
 mod legacy;
 mod policy;
