@@ -9,7 +9,10 @@
 
 mod malformed {
     pub mod gguf;
+    pub mod pickle;
     pub mod safetensors;
+    pub mod torch;
+    pub mod zip;
 }
 mod support;
 
@@ -104,4 +107,19 @@ fn safetensors() {
 #[test]
 fn gguf() {
     check("gguf", "gguf", 60, &malformed::gguf::cases());
+}
+
+#[test]
+fn zip() {
+    check("zip", "pt", 35, &malformed::zip::cases());
+}
+
+#[test]
+fn pickle() {
+    check("pickle", "pt", 40, &malformed::pickle::cases());
+}
+
+#[test]
+fn torch() {
+    check("torch", "pt", 40, &malformed::torch::cases());
 }

@@ -4,6 +4,8 @@
 
 pub mod gguf;
 pub mod safetensors;
+pub mod torch;
+pub mod zip;
 
 use std::path::{Path, PathBuf};
 

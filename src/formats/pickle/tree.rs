@@ -144,6 +144,30 @@ pub enum Value<'t> {
     Buffer,
 }
 
+impl Value<'_> {
+    /// What kind of value it is, in Python's words.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::Bool(_) => "a bool",
+            Self::Int(_) | Self::BigInt => "an int",
+            Self::Float(_) => "a float",
+            Self::Str(_) | Self::ByteString(_) => "a str",
+            Self::Bytes(_) | Self::ByteArray(_) => "bytes",
+            Self::Tuple(_) => "a tuple",
+            Self::List(_) => "a list",
+            Self::Dict(_) => "a dict",
+            Self::Set(_) => "a set",
+            Self::Global(_) => "a global",
+            Self::Object(_) => "an object",
+            Self::PersistentId(_) => "a persistent id",
+            Self::Extension(_) => "an extension code",
+            Self::Buffer => "a buffer",
+        }
+    }
+}
+
 /// A global name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -70,6 +70,7 @@ fn prefix<'a>(archive: &Archive<'a>) -> Result<&'a str> {
     let end = first.find('/').ok_or_else(|| {
         let found = format!("{:?}", shortened(first));
         Error::unexpected("the first member", found, "a name in a folder")
+            .at(archive.directory_start())
     })?;
     let prefix = first.get(..=end).unwrap_or_default();
     for member in archive.members() {
@@ -103,7 +104,7 @@ impl<'a> Reader<'a, '_> {
     fn read(&mut self, builder: &mut Builder, budget: &mut Budget) -> Result<()> {
         let pickle = self.find("data.pkl").copied().ok_or_else(|| {
             let name = format!("{}data.pkl", self.prefix);
-            Error::missing("member", &name)
+            Error::missing("member", &name).at(self.archive.directory_start())
         })?;
         self.check_version(builder, budget)?;
         let endian = self.endian(budget)?;
@@ -187,7 +188,8 @@ impl<'a> Reader<'a, '_> {
         }
         let Some((version, at)) = version else {
             if !budget.is_lenient() {
-                return Err(Error::missing("member", &format!("{}version", self.prefix)));
+                let name = format!("{}version", self.prefix);
+                return Err(Error::missing("member", &name).at(self.archive.directory_start()));
             }
             let message = "the archive has no version; torch refuses it";
             builder.finding(Finding::new(Severity::Warning, "missing-version", message));

@@ -122,7 +122,11 @@ impl<'a> Reader<'a> {
         let at = to_u64(self.at);
         let version = self.load(&mut policy, budget)?;
         if version.tree.int(version.root) != Some(VERSION) {
-            let found = format!("{:?}", version.tree.value(version.root));
+            let value = version.tree.value(version.root);
+            let found = version
+                .tree
+                .int(version.root)
+                .map_or_else(|| value.kind().to_owned(), |version| version.to_string());
             return Err(Error::unexpected("the protocol version", found, "1001").at(at));
         }
         self.load(&mut policy, budget)?;
@@ -155,7 +159,7 @@ impl<'a> Reader<'a> {
     ) -> Result<Storages<'k>> {
         let mut storages = Storages::new(Endian::Little);
         let list = keys.tree.sequence(keys.root).ok_or_else(|| {
-            let found = format!("{:?}", keys.tree.value(keys.root));
+            let found = keys.tree.value(keys.root).kind();
             Error::unexpected("the storage keys", found, "a list of strings")
         })?;
         let rest = self.bytes.get(self.at..).unwrap_or_default();

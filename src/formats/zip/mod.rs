@@ -28,6 +28,7 @@ use crate::limits::{Budget, Limit};
 #[derive(Debug)]
 pub struct Archive<'a> {
     members: Vec<Member<'a>>,
+    directory_start: u64,
     findings: Findings,
 }
 
@@ -49,13 +50,23 @@ impl<'a> Archive<'a> {
         let members = central_directory::read(bytes, end, budget)?;
         check_names(&members, budget)?;
         check_tiling(bytes, &members, end.directory.start(), budget)?;
-        Ok(Self { members, findings })
+        Ok(Self {
+            members,
+            directory_start: end.directory.start(),
+            findings,
+        })
     }
 
     /// Every member.
     #[must_use]
     pub fn members(&self) -> &[Member<'a>] {
         &self.members
+    }
+
+    /// Where the central directory starts: the place of a member that is missing.
+    #[must_use]
+    pub const fn directory_start(&self) -> u64 {
+        self.directory_start
     }
 
     /// The member of this name.

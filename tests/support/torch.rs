@@ -1,0 +1,104 @@
+//! Torch checkpoints: pickles put together by hand, in an archive.
+
+use super::zip::{Entry, Zip, entry};
+
+/// A short text, as protocol 2 writes it.
+pub fn text(text: &str) -> Vec<u8> {
+    let mut bytes = vec![b'X'];
+    bytes.extend((text.len() as u32).to_le_bytes());
+    bytes.extend(text.as_bytes());
+    bytes
+}
+
+pub fn int(number: i32) -> Vec<u8> {
+    let mut bytes = vec![b'J'];
+    bytes.extend(number.to_le_bytes());
+    bytes
+}
+
+pub fn global(module: &str, name: &str) -> Vec<u8> {
+    format!("c{module}\n{name}\n").into_bytes()
+}
+
+pub fn tuple(items: &[Vec<u8>]) -> Vec<u8> {
+    [b"(".to_vec(), items.concat(), b"t".to_vec()].concat()
+}
+
+pub fn ints(numbers: &[i32]) -> Vec<u8> {
+    tuple(
+        &numbers
+            .iter()
+            .map(|&number| int(number))
+            .collect::<Vec<_>>(),
+    )
+}
+
+/// The persistent id of a storage, loaded.
+pub fn storage(class: &str, key: &str, elements: i32) -> Vec<u8> {
+    let id = tuple(&[
+        text("storage"),
+        global("torch", class),
+        text(key),
+        text("cpu"),
+        int(elements),
+    ]);
+    [id, b"Q".to_vec()].concat()
+}
+
+/// `_rebuild_tensor_v2(storage, offset, size, stride, False, OrderedDict())`.
+pub fn tensor(storage: Vec<u8>, offset: i32, size: &[i32], stride: &[i32]) -> Vec<u8> {
+    call(
+        "torch._utils",
+        "_rebuild_tensor_v2",
+        &[
+            storage,
+            int(offset),
+            ints(size),
+            ints(stride),
+            vec![0x89],
+            call("collections", "OrderedDict", &[]),
+        ],
+    )
+}
+
+pub fn call(module: &str, name: &str, arguments: &[Vec<u8>]) -> Vec<u8> {
+    [global(module, name), tuple(arguments), b"R".to_vec()].concat()
+}
+
+pub fn dict(pairs: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = b"}(".to_vec();
+    for (key, value) in pairs {
+        bytes.extend(key);
+        bytes.extend(value);
+    }
+    bytes.push(b'u');
+    bytes
+}
+
+/// A whole pickle of protocol 2.
+pub fn pickle(body: Vec<u8>) -> Vec<u8> {
+    [b"\x80\x02".to_vec(), body, b".".to_vec()].concat()
+}
+
+/// A pickle of one dict with one tensor `x`.
+pub fn pickle_of(tensor: Vec<u8>) -> Vec<u8> {
+    pickle(dict(&[(text("x"), tensor)]))
+}
+
+/// The members of a checkpoint: pickle, one storage of 8 bytes, version.
+pub fn members(data_pkl: &[u8]) -> Vec<Entry> {
+    vec![
+        entry("archive/data.pkl", data_pkl),
+        entry("archive/data/0", &[0, 0, 128, 63, 0, 0, 0, 64]),
+        entry("archive/version", b"3\n"),
+    ]
+}
+
+/// `{"x": tensor([1., 2.])}`.
+pub fn good_pickle() -> Vec<u8> {
+    pickle_of(tensor(storage("FloatStorage", "0", 2), 0, &[2], &[1]))
+}
+
+pub fn checkpoint(data_pkl: &[u8]) -> Vec<u8> {
+    Zip::of(members(data_pkl)).build()
+}
