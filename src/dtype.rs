@@ -178,7 +178,7 @@ dtypes! {
     /// 6-bit float, 3 exponent and 2 mantissa bits; four elements in three bytes.
     F6_E3M2 Float 4/3 [] ggml None, safetensors true, torch None, None;
     /// Two `F4` in one byte, counted as one element (torch `float4_e2m1fn_x2`).
-    F4_E2M1FN_X2 Bits 1/1 [] ggml None, safetensors false, torch Some("float4_e2m1fn_x2"), None;
+    FLOAT4_E2M1FN_X2 Bits 1/1 [] ggml None, safetensors false, torch Some("float4_e2m1fn_x2"), None;
     /// 8-bit signed integer with an outside scale (torch `qint8`).
     QINT8 Quantized 1/1 [] ggml None, safetensors false, torch Some("qint8"), Some("QInt8Storage");
     /// 8-bit unsigned integer with an outside scale (torch `quint8`).
@@ -229,7 +229,7 @@ dtypes! {
     /// 2.31 bits by codebook.
     IQ2_XS Block 256/74 [fields(0,2,33)] ggml Some(17), safetensors false, torch None, None;
     /// 3.06 bits by codebook.
-    IQ3_XXS Block 256/98 [fields(0,2,1)] ggml Some(18), safetensors false, torch None, None;
+    IQ3_XXS Block 256/98 [fields(0,2,1), fields(66,4,8)] ggml Some(18), safetensors false, torch None, None;
     /// 1.56 bits by codebook.
     IQ1_S Block 256/50 [fields(0,2,1), fields(34,2,8)] ggml Some(19), safetensors false, torch None, None;
     /// 4 bits by a non-linear table, one scale for 32.

@@ -287,6 +287,9 @@ pub enum Caller {
     /// The bytes of the file are in the other byte order.
     #[error("the tensor's bytes are big-endian; copy it with copy_into or dequantize_into")]
     ByteOrder,
+    /// The values are the bytes with other signs (a conjugated or negated view of torch).
+    #[error("the tensor is conjugated or negated; copy it with copy_into or dequantize_into")]
+    Signs,
     /// The tensor has no bytes in the file (a meta tensor, for example).
     #[error("the tensor has no data: {reason}")]
     NoData {

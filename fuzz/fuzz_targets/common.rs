@@ -1,9 +1,11 @@
 //! What every target does with a file that opened: everything a caller could.
 
+#![allow(dead_code, reason = "each target uses a part")]
+
 use weighbridge::{Checkpoint, Limits, OpenOptions, Strictness};
 
 /// Small enough that a run under a sanitizer stays fast.
-fn limits() -> Limits {
+pub fn limits() -> Limits {
     let mut limits = Limits::paranoid();
     limits.heap_bytes = 64 << 20;
     limits.inflated_bytes = 16 << 20;

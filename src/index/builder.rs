@@ -1,6 +1,6 @@
 //! Builds an [`Index`], checking each entry once.
 
-use super::{Index, Metadata, Record};
+use super::{Index, Metadata, Record, Signs};
 use crate::bytes::{Endian, Span, to_u64, to_usize};
 use crate::dtype::DType;
 use crate::error::{Context, Error, Result};
@@ -29,6 +29,8 @@ pub struct Draft<'a> {
     pub storage: Option<u32>,
     /// Their byte order.
     pub endian: Endian,
+    /// Sign changes to be made when the values are read.
+    pub signs: Signs,
     /// Why there are no bytes, if there are none.
     pub absent: Option<&'static str>,
     /// Where the file declares the tensor, for errors.
@@ -47,6 +49,7 @@ impl Default for Draft<'_> {
             source: 0,
             storage: None,
             endian: Endian::Little,
+            signs: Signs::default(),
             absent: None,
             declared_at: 0,
         }
@@ -134,6 +137,7 @@ impl Builder {
             strided,
             dtype: draft.dtype,
             endian: draft.endian,
+            signs: draft.signs,
             absent: draft.absent,
             source: draft.source,
             storage,

@@ -34,6 +34,25 @@ pub struct Index {
     storages: u32,
 }
 
+/// Sign changes that torch leaves to the reader: a conjugated or negated view shares the bytes of the
+/// tensor that it was made from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Signs {
+    /// Imaginary parts have the other sign.
+    pub conjugated: bool,
+    /// Every number has the other sign.
+    pub negated: bool,
+}
+
+impl Signs {
+    /// Whether the bytes are the values as they stand.
+    #[must_use]
+    pub const fn are_plain(self) -> bool {
+        !self.conjugated && !self.negated
+    }
+}
+
 /// One tensor, compact: ranges into the index's two buffers.
 #[derive(Clone, Debug)]
 struct Record {
@@ -47,6 +66,7 @@ struct Record {
     dtype: DType,
     endian: Endian,
     absent: Option<&'static str>,
+    signs: Signs,
     source: u32,
     storage: u32,
     span: Span,
@@ -223,6 +243,12 @@ impl<'a> Entry<'a> {
     #[must_use]
     pub const fn endian(&self) -> Endian {
         self.record.endian
+    }
+
+    /// Sign changes to be made when the values are read.
+    #[must_use]
+    pub const fn signs(&self) -> Signs {
+        self.record.signs
     }
 
     /// Why the tensor has no bytes, if it has none (a meta tensor, for example).

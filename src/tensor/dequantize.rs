@@ -5,6 +5,13 @@ use crate::error::{Error, Result};
 use crate::quant::{self, Output};
 
 impl TensorView<'_> {
+    /// Whether [`dequantize_into`](Self::dequantize_into) knows the values of the dtype, and the tensor
+    /// has data.
+    #[must_use]
+    pub fn can_dequantize(&self) -> bool {
+        quant::decoder(self.dtype()).is_some() && self.entry.absent().is_none()
+    }
+
     /// Decodes every element into `out`, row-major: any decodable dtype, any strides, either byte
     /// order. `out` must hold exactly [`elements`](Self::elements) values: a `[4096, 4096]` tensor
     /// needs 16,777,216.

@@ -183,6 +183,7 @@ impl<'a> TensorView<'a> {
         if self.is_swapped() {
             return Err(self.error(Caller::ByteOrder));
         }
+        self.expect_plain_signs()?;
         self.raw()
     }
 
@@ -209,6 +210,13 @@ impl<'a> TensorView<'a> {
         self.span.slice(self.source).ok_or_else(|| {
             Error::io(std::io::ErrorKind::UnexpectedEof.into()).for_tensor(self.name())
         })
+    }
+
+    fn expect_plain_signs(&self) -> Result<()> {
+        if self.entry.signs().are_plain() {
+            return Ok(());
+        }
+        Err(self.error(Caller::Signs))
     }
 
     /// Whether elements have to be swapped to become little-endian.

@@ -2,8 +2,9 @@
 
 use super::TensorView;
 use crate::bytes::to_usize;
-use crate::dtype::{DType, Fields};
+use crate::dtype::{Class, DType, Fields};
 use crate::error::{Caller, Result};
+use crate::index::Signs;
 
 /// Bytes of the buffer through which strided or swapped elements pass: within the L1 cache, and
 /// larger than any block.
@@ -18,7 +19,7 @@ impl TensorView<'_> {
     /// `Caller` if the tensor has no data, and whatever `visit` returns.
     pub fn for_each_chunk(&self, mut visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let raw = self.raw()?;
-        if self.strides.is_none() && !self.is_swapped() {
+        if self.strides.is_none() && !self.is_swapped() && self.entry.signs().are_plain() {
             return visit(raw);
         }
         if self.dtype() == DType::Opaque {
@@ -155,6 +156,9 @@ struct Chunk {
     most: usize,
     block_bytes: usize,
     swapped: &'static [Fields],
+    signs: Signs,
+    /// The floating-point numbers of one element.
+    numbers: &'static [Fields],
 }
 
 impl Chunk {
@@ -166,6 +170,11 @@ impl Chunk {
             bytes: Vec::with_capacity(most),
             most,
             block_bytes,
+            signs: tensor.entry.signs(),
+            numbers: match tensor.dtype().class() {
+                Class::Float | Class::Complex => tensor.dtype().swapped_fields(),
+                _ => &[],
+            },
             swapped: if tensor.is_swapped() {
                 tensor.dtype().swapped_fields()
             } else {
@@ -196,9 +205,29 @@ impl Chunk {
                 swap_fields(block, self.swapped);
             }
         }
+        if !self.signs.are_plain() {
+            for element in self.bytes.chunks_exact_mut(self.block_bytes) {
+                change_signs(element, self.numbers, self.signs);
+            }
+        }
         visit(&self.bytes)?;
         self.bytes.clear();
         Ok(())
+    }
+}
+
+/// Changes the signs of an element's little-endian numbers: every one if negated, and every second
+/// one, the imaginary part, if conjugated.
+fn change_signs(element: &mut [u8], numbers: &[Fields], signs: Signs) {
+    for fields in numbers {
+        let each = element.chunks_exact_mut(fields.bytes.max(1));
+        for (place, number) in each.enumerate() {
+            let imaginary = place % 2 == 1;
+            let change = signs.negated != (signs.conjugated && imaginary);
+            if let Some(top) = number.last_mut().filter(|_| change) {
+                *top ^= 0x80;
+            }
+        }
     }
 }
 

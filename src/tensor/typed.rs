@@ -46,7 +46,7 @@ elements! {
     i32: I32 QINT32;
     i64: I64;
     u8: U8 BOOL F8_E4M3 F8_E5M2 F8_E8M0 F8_E4M3FNUZ F8_E5M2FNUZ QUINT8 BITS8 BITS1X8 BITS2X4
-        BITS4X2 F4_E2M1FN_X2;
+        BITS4X2 FLOAT4_E2M1FN_X2;
     u16: U16 BITS16;
     u32: U32;
     u64: U64;
@@ -95,6 +95,7 @@ impl<'a> TensorView<'a> {
         if self.endian() != HOST && !self.dtype().swapped_fields().is_empty() {
             return Err(self.error(Caller::ByteOrder));
         }
+        self.expect_plain_signs()?;
         bytemuck::try_cast_slice(self.raw()?).map_err(|_| {
             self.error(Caller::Unaligned {
                 alignment: crate::bytes::to_u64(align_of::<T>()),

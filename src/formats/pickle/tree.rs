@@ -40,8 +40,10 @@ pub(super) enum Node {
     None,
     Bool(bool),
     Int(i64),
-    /// Two's complement, little-endian, of more than 8 bytes, or decimal digits.
-    BigInt,
+    /// Two's complement, little-endian, of more than 8 bytes.
+    BigInt(usize, u32),
+    /// Decimal digits that exceed 64 bits.
+    BigDecimal,
     Float(f64),
     /// UTF-8, surrogates allowed.
     Str(usize, u32),
@@ -112,8 +114,8 @@ pub enum Value<'t> {
     Bool(bool),
     /// An integer of at most 64 bits.
     Int(i64),
-    /// A larger integer.
-    BigInt,
+    /// A larger integer: two's complement, little-endian; empty if it was written in decimal.
+    BigInt(&'t [u8]),
     /// A float.
     Float(f64),
     /// Text; bytes that are UTF-8 but for lone surrogates.
@@ -151,7 +153,7 @@ impl Value<'_> {
         match self {
             Self::None => "None",
             Self::Bool(_) => "a bool",
-            Self::Int(_) | Self::BigInt => "an int",
+            Self::Int(_) | Self::BigInt(_) => "an int",
             Self::Float(_) => "a float",
             Self::Str(_) | Self::ByteString(_) => "a str",
             Self::Bytes(_) | Self::ByteArray(_) => "bytes",
@@ -217,7 +219,8 @@ impl Tree<'_> {
             Node::None => Value::None,
             Node::Bool(value) => Value::Bool(value),
             Node::Int(value) => Value::Int(value),
-            Node::BigInt => Value::BigInt,
+            Node::BigInt(start, length) => Value::BigInt(self.bytes(start, length, false)),
+            Node::BigDecimal => Value::BigInt(&[]),
             Node::Float(value) => Value::Float(value),
             Node::Str(start, length) => Value::Str(self.bytes(start, length, false)),
             Node::DecodedStr(start, length) => Value::Str(self.bytes(start, length, true)),

@@ -6,7 +6,9 @@ use crate::formats::pickle::{NodeId, Object, Tree, Value};
 pub(super) enum Label<'t> {
     Text(&'t str),
     Number(i64),
-    /// A key that is no text and no number: its place.
+    /// A tuple of plain values, as Python prints it.
+    Described(String),
+    /// Any other key: its place.
     Place(usize),
 }
 
@@ -39,20 +41,18 @@ impl<'t> Children<'t, '_> {
         if is_plain_data(name) {
             return None;
         }
-        let mut children = self.labelled(self.tree.object_pairs(object));
-        children.extend(numbered(self.tree.object_items(object)));
         let arguments = self.tree.sequence(object.arguments).unwrap_or_default();
+        if name.0 == "torch.jit._pickle" {
+            // Lists of TorchScript: the first argument is the list, or a value with its type.
+            let first = arguments.first().copied()?;
+            return Some(match self.tree.value(first) {
+                Value::Tuple(items) | Value::List(items) => numbered(items),
+                Value::Dict(pairs) => self.labelled(pairs),
+                _ => vec![(number(0), first)],
+            });
+        }
+        let mut children = self.items(object);
         if is_container(name) {
-            // The pickles of Python 2 give the pairs as a list of lists.
-            let first = arguments
-                .first()
-                .and_then(|&first| self.tree.sequence(first));
-            for (place, &pair) in first.unwrap_or_default().iter().enumerate() {
-                match self.tree.sequence(pair) {
-                    Some(&[key, value]) => children.push((self.label(key, place), value)),
-                    _ => children.push((Label::Place(place), pair)),
-                }
-            }
             return Some(children);
         }
         children.extend(numbered(arguments));
@@ -60,6 +60,24 @@ impl<'t> Children<'t, '_> {
             self.state_children(state, &mut children);
         }
         Some(children)
+    }
+
+    /// What was put into an object by SETITEM and APPEND, and the pairs that the pickles of Python 2
+    /// give an `OrderedDict` as a list of lists.
+    fn items(self, object: &'t Object) -> Vec<Child<'t>> {
+        let mut items = self.labelled(self.tree.object_pairs(object));
+        items.extend(numbered(self.tree.object_items(object)));
+        let global = self.tree.global(object.callable);
+        if global.is_some_and(|global| is_container((global.module, global.name))) {
+            let first = self.first_sequence(object).unwrap_or_default();
+            for (place, &pair) in first.iter().enumerate() {
+                match self.tree.sequence(pair) {
+                    Some(&[key, value]) => items.push((self.label(key, place), value)),
+                    _ => items.push((number(place), pair)),
+                }
+            }
+        }
+        items
     }
 
     /// The attributes of an object; for a module those of its `state_dict`.
@@ -91,14 +109,8 @@ impl<'t> Children<'t, '_> {
             children.extend(self.labelled(pairs));
             return;
         };
-        let hidden = attribute("_non_persistent_buffers_set").map(|set| self.tree.value(set));
-        let hidden: Vec<&str> = match hidden {
-            Some(Value::Set(names)) => names
-                .iter()
-                .filter_map(|&name| self.tree.str(name))
-                .collect(),
-            _ => Vec::new(),
-        };
+        let hidden = attribute("_non_persistent_buffers_set").map(|set| self.members(set));
+        let hidden = hidden.unwrap_or_default();
         children.extend(self.mapping(parameters));
         let buffers = attribute("_buffers").map(|buffers| self.mapping(buffers));
         let persistent =
@@ -107,11 +119,49 @@ impl<'t> Children<'t, '_> {
         children.extend(self.mapping(modules));
     }
 
+    /// The texts in a set: protocols below 4 write it as a call with a list.
+    fn members(self, set: NodeId) -> Vec<&'t str> {
+        let items = match self.tree.value(set) {
+            Value::Set(items) => Some(items),
+            Value::Object(object) => self.first_sequence(object),
+            _ => None,
+        };
+        let items = items.unwrap_or_default().iter();
+        items.filter_map(|&item| self.tree.str(item)).collect()
+    }
+
+    /// The first argument of a call, if it is a list or tuple.
+    fn first_sequence(self, object: &Object) -> Option<&'t [NodeId]> {
+        let arguments = self.tree.sequence(object.arguments)?;
+        self.tree.sequence(*arguments.first()?)
+    }
+
+    /// A short tuple of numbers and texts, as Python prints it.
+    fn described(self, key: NodeId) -> Option<String> {
+        const LONGEST: usize = 8;
+        let items = self
+            .tree
+            .sequence(key)
+            .filter(|items| items.len() <= LONGEST)?;
+        let each = items.iter().map(|&item| match self.tree.value(item) {
+            Value::Int(number) => Some(number.to_string()),
+            Value::Bool(true) => Some(String::from("True")),
+            Value::Bool(false) => Some(String::from("False")),
+            Value::None => Some(String::from("None")),
+            _ => self.tree.str(item).map(|text| format!("'{text}'")),
+        });
+        let each: Vec<String> = each.collect::<Option<_>>()?;
+        Some(match each.as_slice() {
+            [only] => format!("({only},)"),
+            several => format!("({})", several.join(", ")),
+        })
+    }
+
     /// The pairs of a dict or of an `OrderedDict`.
     fn mapping(self, node: NodeId) -> Vec<Child<'t>> {
         match self.tree.value(node) {
             Value::Dict(pairs) => self.labelled(pairs),
-            Value::Object(object) => self.object_children(object).unwrap_or_default(),
+            Value::Object(object) => self.items(object),
             _ => Vec::new(),
         }
     }
@@ -130,21 +180,21 @@ impl<'t> Children<'t, '_> {
         match (self.tree.str(key), self.tree.int(key)) {
             (Some(text), _) => Label::Text(text),
             (_, Some(number)) => Label::Number(number),
-            _ => Label::Place(place),
+            _ => match self.described(key) {
+                Some(text) => Label::Described(text),
+                None => Label::Place(place),
+            },
         }
     }
 }
 
+fn number<'t>(place: usize) -> Label<'t> {
+    Label::Number(i64::try_from(place).unwrap_or(i64::MAX))
+}
+
 fn numbered<'t>(items: &[NodeId]) -> Vec<Child<'t>> {
     let items = items.iter().enumerate();
-    items
-        .map(|(place, &item)| {
-            (
-                Label::Number(i64::try_from(place).unwrap_or(i64::MAX)),
-                item,
-            )
-        })
-        .collect()
+    items.map(|(place, &item)| (number(place), item)).collect()
 }
 
 /// Classes whose content is their items; attributes such as `_metadata` are no data of the user's.

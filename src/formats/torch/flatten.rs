@@ -89,13 +89,15 @@ impl<'t> Walk<'t, '_, '_, '_> {
 
     fn extend_path(&mut self, label: &Label<'_>) {
         use std::fmt::Write as _;
-        if !self.path.is_empty() {
+        // A key of the outermost container stands alone, even an empty one.
+        if self.open.len() > 1 {
             self.path.push('.');
         }
         // Writing to a String cannot fail.
         let _ = match label {
             Label::Text(text) => self.path.write_str(text),
             Label::Number(number) => write!(self.path, "{number}"),
+            Label::Described(text) => self.path.write_str(text),
             Label::Place(place) => write!(self.path, "#{place}"),
         };
     }
@@ -175,7 +177,7 @@ impl<'t> Walk<'t, '_, '_, '_> {
             _ => return Ok(()),
         };
         let used = to_u64(self.builder.metadata().len()).saturating_add(1);
-        if self.path.is_empty() || self.budget.allow(Limit::MetadataEntries, used).is_err() {
+        if self.open.is_empty() || self.budget.allow(Limit::MetadataEntries, used).is_err() {
             return self.note_full();
         }
         self.budget
@@ -195,7 +197,7 @@ impl<'t> Walk<'t, '_, '_, '_> {
     }
 
     fn note_full(&mut self) -> Result<()> {
-        if !self.path.is_empty() && !std::mem::replace(&mut self.metadata_full, true) {
+        if !self.open.is_empty() && !std::mem::replace(&mut self.metadata_full, true) {
             let message = "only the first values beside the tensors are listed";
             self.builder
                 .finding(Finding::new(Severity::Note, "metadata-limit", message));
@@ -204,18 +206,14 @@ impl<'t> Walk<'t, '_, '_, '_> {
     }
 
     fn tensor(&mut self, node: NodeId, spec: Spec<'t>) -> Result<()> {
-        let name = match self.path.as_str() {
-            "" => ROOT.to_owned(),
-            path => path.to_owned(),
+        let name = if self.open.is_empty() {
+            ROOT.to_owned()
+        } else {
+            self.path.clone()
         };
         self.push(&name, &spec)
             .for_tensor(&name)
             .at(spec.declared_at)?;
-        for flag in spec.flags {
-            let message = format!("tensor {:?} is stored {flag}", shortened(&name));
-            let finding = Finding::new(Severity::Warning, flag, message);
-            self.builder.finding(finding.at(spec.declared_at));
-        }
         let companions = spec.companions.into_iter();
         let companions = companions.map(|(label, node)| (Label::Text(label), node));
         self.enter(node, companions.collect())
@@ -228,6 +226,7 @@ impl<'t> Walk<'t, '_, '_, '_> {
             code: spec.code,
             shape: &spec.shape,
             endian: self.storages.endian,
+            signs: spec.signs,
             declared_at: spec.declared_at,
             ..Draft::default()
         };

@@ -18,14 +18,12 @@ use crate::bytes::{Cursor, Endian, Span, to_u64};
 use crate::error::{Context, Error, Format, Malformed, Result};
 use crate::findings::{Finding, Severity};
 use crate::formats::Parsed;
-use crate::formats::pickle::{self, Event, EventKind, Loaded, Sink, Tree};
+use crate::formats::pickle::{self, Event, EventKind, Loaded, Sink, Tree, Value};
 use crate::index::Builder;
 use crate::limits::{Budget, Limit};
 
-/// `MAGIC_NUMBER`, 0x1950a86a20f9469cfc6c, as a pickle of protocol 2 writes it.
-const MAGIC: &[u8] = &[
-    0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.',
-];
+/// `MAGIC_NUMBER`, 0x1950a86a20f9469cfc6c, little-endian.
+const MAGIC: &[u8] = &[0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 /// `PROTOCOL_VERSION`.
 const VERSION: i64 = 1001;
 
@@ -35,19 +33,20 @@ const VERSION: i64 = 1001;
 /// `Malformed` if a pickle, a storage or a tensor breaks a rule; `Limit` if the file needs more
 /// than allowed.
 pub fn read(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
-    let is_legacy = bytes.get(2..).is_some_and(|rest| rest.starts_with(MAGIC));
-    let format = if is_legacy {
-        Format::TorchLegacy
-    } else {
-        Format::Pickle
-    };
     let mut builder = Builder::new();
+    let mut policy = Policy::new("");
     let mut reader = Reader { bytes, at: 0 };
-    if is_legacy {
-        reader.read_legacy(&mut builder, budget).in_format(format)?;
+    let first = reader.load(&mut policy, budget)?;
+    // The first value decides, as in torch, whatever protocol it was written with.
+    let is_legacy = matches!(first.tree.value(first.root), Value::BigInt(MAGIC));
+    let (format, read) = if is_legacy {
+        let read = reader.read_legacy(policy, &mut builder, budget);
+        (Format::TorchLegacy, read)
     } else {
-        reader.read_pickle(&mut builder, budget).in_format(format)?;
-    }
+        let read = reader.read_pickle(&first, policy, &mut builder, budget);
+        (Format::Pickle, read)
+    };
+    read.in_format(format)?;
     Ok(Parsed {
         format,
         index: builder.finish(bytes, budget).in_format(format)?,
@@ -100,12 +99,16 @@ impl<'a> Reader<'a> {
         Ok(loaded)
     }
 
-    fn read_pickle(&mut self, builder: &mut Builder, budget: &mut Budget) -> Result<()> {
-        let mut policy = Policy::new("");
-        let loaded = self.load(&mut policy, budget)?;
+    fn read_pickle(
+        &self,
+        loaded: &Loaded<'a>,
+        policy: Policy,
+        builder: &mut Builder,
+        budget: &mut Budget,
+    ) -> Result<()> {
         builder.findings(policy.into_findings());
         let mut storages = Storages::new(Endian::Little);
-        flatten::tensors(&loaded, &mut storages, builder, budget)?;
+        flatten::tensors(loaded, &mut storages, builder, budget)?;
         let count = to_u64(self.bytes.len().saturating_sub(self.at));
         if count > 0 {
             // `pickle.load` leaves them; another load from the same file would read them.
@@ -116,9 +119,13 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn read_legacy(&mut self, builder: &mut Builder, budget: &mut Budget) -> Result<()> {
-        let mut policy = Policy::new("");
-        self.load(&mut policy, budget)?;
+    /// What follows the magic number.
+    fn read_legacy(
+        &mut self,
+        mut policy: Policy,
+        builder: &mut Builder,
+        budget: &mut Budget,
+    ) -> Result<()> {
         let at = to_u64(self.at);
         let version = self.load(&mut policy, budget)?;
         if version.tree.int(version.root) != Some(VERSION) {

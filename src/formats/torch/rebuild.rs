@@ -7,6 +7,7 @@ use crate::bytes::to_u64;
 use crate::dtype::DType;
 use crate::error::{Error, Malformed, Result, shortened};
 use crate::formats::pickle::{Global, NodeId, Object, Tree, Value};
+use crate::index::Signs;
 use crate::shape;
 
 /// How many wrappers (a parameter of a parameter of …) are looked through.
@@ -96,8 +97,8 @@ pub(super) struct Spec<'t> {
     pub(super) storage: Option<StorageId<'t>>,
     /// Scales and zero points that belong to it.
     pub(super) companions: Vec<(&'static str, NodeId)>,
-    /// Values are conjugated or negated when read.
-    pub(super) flags: &'static [&'static str],
+    /// Sign changes to be made when the values are read.
+    pub(super) signs: Signs,
     /// Where the call stands in the file.
     pub(super) declared_at: u64,
 }
@@ -203,8 +204,8 @@ impl<'t> Call<'t, '_> {
     fn by_name(self, name: &str) -> Result<Rebuilt<'t>> {
         let spec = match name {
             "_rebuild_tensor" => self.strided()?,
-            "_rebuild_tensor_v2" => self.with_flags(self.strided()?, 6),
-            "_rebuild_tensor_v3" => self.with_flags(self.typed()?, 7),
+            "_rebuild_tensor_v2" => self.with_signs(self.strided()?, 6),
+            "_rebuild_tensor_v3" => self.with_signs(self.typed()?, 7),
             "_rebuild_qtensor" => self.quantized()?,
             "_rebuild_sparse_tensor" => return self.sparse(),
             "_rebuild_meta_tensor_no_storage" => self.without_storage(0, 1)?,
@@ -236,7 +237,7 @@ impl<'t> Call<'t, '_> {
             offset,
             storage: Some(storage),
             companions: Vec::new(),
-            flags: &[],
+            signs: Signs::default(),
             declared_at: self.declared_at,
         };
         if spec.shape.len() != spec.strides.len() {
@@ -277,7 +278,7 @@ impl<'t> Call<'t, '_> {
     }
 
     /// The metadata at `place`: `{"conj": True}`, `{"neg": True}`.
-    fn with_flags(self, spec: Spec<'t>, place: usize) -> Spec<'t> {
+    fn with_signs(self, spec: Spec<'t>, place: usize) -> Spec<'t> {
         let is_set = |wanted: &str| {
             let metadata = self.arguments.get(place).map(|&id| self.tree.value(id));
             let Some(Value::Dict(pairs)) = metadata else {
@@ -291,13 +292,11 @@ impl<'t> Call<'t, '_> {
                 _ => false,
             })
         };
-        let flags: &'static [&'static str] = match (is_set("conj"), is_set("neg")) {
-            (false, false) => &[],
-            (true, false) => &["conjugated"],
-            (false, true) => &["negated"],
-            (true, true) => &["conjugated", "negated"],
+        let signs = Signs {
+            conjugated: is_set("conj"),
+            negated: is_set("neg"),
         };
-        Spec { flags, ..spec }
+        Spec { signs, ..spec }
     }
 
     /// `_rebuild_qtensor`: integers, then `(scheme, scale, zero point)` or
@@ -363,7 +362,7 @@ impl<'t> Call<'t, '_> {
             offset: 0,
             storage: None,
             companions: Vec::new(),
-            flags: &[],
+            signs: Signs::default(),
             declared_at: self.declared_at,
         })
     }

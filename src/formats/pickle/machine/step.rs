@@ -55,7 +55,7 @@ impl Machine<'_, '_> {
                 }
                 self.push_node(Node::Str(start, length))
             }
-            Opcode::Long1 | Opcode::Long4 => self.push_node(long(bytes)),
+            Opcode::Long1 | Opcode::Long4 => self.push_node(long(bytes, start, length)),
             Opcode::Int if bytes == b"00" => self.push_node(Node::Bool(false)),
             Opcode::Int if bytes == b"01" => self.push_node(Node::Bool(true)),
             Opcode::Int => self.push_integer(bytes),
@@ -217,7 +217,7 @@ impl Machine<'_, '_> {
 
     fn push_integer(&mut self, digits: &[u8]) -> Result<()> {
         let value = text::integer(digits, self.budget)?;
-        self.push_node(value.map_or(Node::BigInt, Node::Int))
+        self.push_node(value.map_or(Node::BigDecimal, Node::Int))
     }
 
     fn memo_index(&mut self, digits: &[u8]) -> Result<u64> {
@@ -417,7 +417,7 @@ impl Machine<'_, '_> {
 }
 
 /// LONG1 and LONG4: two's complement, little-endian, 0 if empty.
-fn long(bytes: &[u8]) -> Node {
+fn long(bytes: &[u8], start: usize, length: u32) -> Node {
     let negative = bytes.last().is_some_and(|&byte| byte >= 0x80);
     let mut wide = [if negative { 0xff } else { 0 }; 8];
     match wide.get_mut(..bytes.len()) {
@@ -425,6 +425,6 @@ fn long(bytes: &[u8]) -> Node {
             low.copy_from_slice(bytes);
             Node::Int(i64::from_le_bytes(wide))
         }
-        None => Node::BigInt,
+        None => Node::BigInt(start, length),
     }
 }

@@ -96,7 +96,7 @@ impl Policy {
             }
             ("builtins", "bytearray" | "bytes") => arguments
                 .first()
-                .is_some_and(|&size| matches!(tree.value(size), Value::Int(_) | Value::BigInt)),
+                .is_some_and(|&size| matches!(tree.value(size), Value::Int(_) | Value::BigInt(_))),
             _ => false,
         };
         if odd {

@@ -1,0 +1,24 @@
+//! Any bytes as a pickle: alone, and as the pickle of a checkpoint.
+//!
+//! The walk is deterministic, and its events come in the order of their offsets.
+#![no_main]
+
+mod common;
+
+use libfuzzer_sys::fuzz_target;
+use weighbridge::Strictness;
+use weighbridge::formats::pickle::{Event, Tree, walk};
+use weighbridge::limits::Budget;
+
+fuzz_target!(|data: &[u8]| {
+    let walk = || {
+        let mut offsets = Vec::new();
+        let mut sink = |event: &Event, _: &Tree<'_>| offsets.push(event.offset);
+        let result = walk(data, 0, &mut sink, &mut Budget::new(common::limits(), Strictness::Strict));
+        (offsets, result.map_err(|error| error.to_string()))
+    };
+    let (offsets, result) = walk();
+    assert!(offsets.is_sorted());
+    assert_eq!((offsets, result), walk());
+    common::open_and_use(data);
+});
