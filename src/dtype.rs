@@ -178,7 +178,7 @@ dtypes! {
     /// 6-bit float, 3 exponent and 2 mantissa bits; four elements in three bytes.
     F6_E3M2 Float 4/3 [] ggml None, safetensors true, torch None, None;
     /// Two `F4` in one byte, counted as one element (torch `float4_e2m1fn_x2`).
-    FLOAT4_E2M1FN_X2 Bits 1/1 [] ggml None, safetensors false, torch Some("float4_e2m1fn_x2"), None;
+    F4_E2M1FN_X2 Bits 1/1 [] ggml None, safetensors false, torch Some("float4_e2m1fn_x2"), None;
     /// 8-bit signed integer with an outside scale (torch `qint8`).
     QINT8 Quantized 1/1 [] ggml None, safetensors false, torch Some("qint8"), Some("QInt8Storage");
     /// 8-bit unsigned integer with an outside scale (torch `quint8`).

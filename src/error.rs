@@ -3,7 +3,7 @@
 //! Kinds are grouped by who can act ([`ErrorKind`]): the environment, the file's author, this
 //! library, the caller's limits, the caller's policy, the caller's code. Every error carries what
 //! is known of its place: format, file, archive member or stream, tensor name and byte offset. The
-//! details are values ([`Malformed`], [`Unsupported`], …), so nobody has to match on a sentence.
+//! details are values ([`Malformed`], [`Caller`], …), so nobody has to match on a sentence.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,46 @@
-//! Loads machine-learning model files safely: safetensors, GGUF and PyTorch checkpoints through one
-//! tensor view, and runs none of them.
+//! Opens machine-learning model files that you did not make (safetensors, GGUF, PyTorch) through one
+//! tensor view, and runs nothing in them.
+//!
+//! # Example
+//! ```
+//! let model = weighbridge::open("tests/files/gguf/network.gguf")?;
+//! for tensor in model.tensors() {
+//!     println!("{} {} {:?}", tensor.name(), tensor.dtype(), tensor.shape());
+//! }
+//! let weight = model.tensor("embed.weight")?;
+//! let mut values = vec![0.0_f32; weight.elements()];
+//! weight.dequantize_into(&mut values)?;
+//! # Ok::<(), weighbridge::Error>(())
+//! ```
+//!
+//! # Levels
+//!
+//! - [`open`] and [`Checkpoint`]: a file of any format, told apart by its content, as named
+//!   [`TensorView`]s, metadata and findings. Most callers need no more.
+//! - [`OpenOptions`]: read instead of map, [`Limits`], [`Strictness`], dangerous pickles.
+//! - [`formats`]: the readers as pure functions over bytes, and the pickle machine
+//!   ([`formats::pickle::load`]) with its events, for inspectors and scanners.
+//!
+//! # Formats
+//!
+//! | format | read | refused for now |
+//! |---|---|---|
+//! | safetensors | all 22 dtypes, unknown ones as opaque entries | – |
+//! | GGUF | versions 1 to 3, either byte order, all 35 live ggml types | split models as one |
+//! | PyTorch | zip, TorchScript's `data.pkl`, legacy stream, bare pickle | tar, `torch.package`, PT2 |
+//!
+//! # Promises
+//!
+//! Nothing in a file runs. No panic, no hang, no access outside the file; memory within [`Limits`]; one
+//! meaning per file. What mapping cannot promise stands at [`open`]. The [`guide`] says more.
+//!
+//! # Features
+//!
+//! `mmap` (default): map files instead of reading them. `rayon` (default): decode large tensors on several
+//! threads. Without them every file is read into memory and decoded on one thread.
 
 #![deny(unsafe_code)]
+#![warn(unreachable_pub)]
 #![cfg_attr(
     not(test),
     deny(
@@ -25,6 +64,7 @@ pub mod dtype;
 pub mod error;
 pub mod findings;
 pub mod formats;
+pub mod guide;
 pub mod index;
 pub mod limits;
 pub mod quant;

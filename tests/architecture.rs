@@ -163,7 +163,7 @@ fn is_format(name: &str) -> bool {
 fn modules_name_only_their_lower_layers() {
     let mut edges = 0;
     for (file, text) in sources() {
-        if file == "lib.rs" {
+        if file == "lib.rs" || file.starts_with("guide/") {
             continue;
         }
         let Some((layer, allowed)) = rule(&file) else {

@@ -21,14 +21,20 @@ pub fn open_and_use(data: &[u8]) {
         .strictness(Strictness::Lenient)
         .from_bytes(data.to_vec());
     if let Ok(model) = &strict {
-        assert!(lenient.is_ok(), "strict accepts what lenient refuses: {lenient:?}");
+        assert!(
+            lenient.is_ok(),
+            "strict accepts what lenient refuses: {lenient:?}"
+        );
         use_all(model);
     }
     if let Ok(model) = &lenient {
         use_all(model);
     }
     for error in [strict.err(), lenient.err()].into_iter().flatten() {
-        assert!(!error.to_string().contains('\n'), "an error is one line: {error}");
+        assert!(
+            !error.to_string().contains('\n'),
+            "an error is one line: {error}"
+        );
         assert_ne!(error.kind(), weighbridge::ErrorKind::Caller, "{error}");
     }
 }
@@ -44,7 +50,8 @@ fn use_all(model: &Checkpoint) {
     for tensor in model.tensors() {
         let found = model.tensor(tensor.name()).expect("listed, so found");
         assert_eq!(found.shape(), tensor.shape());
-        if tensor.byte_length() > 1 << 16 {
+        // A view of stride 0 or of an unknown type may have far more elements than bytes.
+        if tensor.byte_length().max(tensor.elements() as u64) > 1 << 16 {
             continue;
         }
         let mut bytes = vec![0; tensor.byte_length() as usize];

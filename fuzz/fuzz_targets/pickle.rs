@@ -14,7 +14,12 @@ fuzz_target!(|data: &[u8]| {
     let walk = || {
         let mut offsets = Vec::new();
         let mut sink = |event: &Event, _: &Tree<'_>| offsets.push(event.offset);
-        let result = walk(data, 0, &mut sink, &mut Budget::new(common::limits(), Strictness::Strict));
+        let result = walk(
+            data,
+            0,
+            &mut sink,
+            &mut Budget::new(common::limits(), Strictness::Strict),
+        );
         (offsets, result.map_err(|error| error.to_string()))
     };
     let (offsets, result) = walk();

@@ -8,7 +8,10 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     common::open_and_use(data);
-    let end = data.iter().rposition(|&byte| byte == b'}').map_or(0, |at| at + 1);
+    let end = data
+        .iter()
+        .rposition(|&byte| byte == b'}')
+        .map_or(0, |at| at + 1);
     let mut file = (end as u64).to_le_bytes().to_vec();
     file.extend_from_slice(data);
     common::open_and_use(&file);

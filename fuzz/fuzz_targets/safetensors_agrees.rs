@@ -9,7 +9,10 @@ use libfuzzer_sys::fuzz_target;
 use weighbridge::{Checkpoint, DType, Format};
 
 fuzz_target!(|data: &[u8]| {
-    let end = data.iter().rposition(|&byte| byte == b'}').map_or(0, |at| at + 1);
+    let end = data
+        .iter()
+        .rposition(|&byte| byte == b'}')
+        .map_or(0, |at| at + 1);
     let mut file = (end as u64).to_le_bytes().to_vec();
     file.extend_from_slice(data);
     let Ok(ours) = Checkpoint::from_bytes(file.clone()) else {

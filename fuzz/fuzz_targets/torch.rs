@@ -24,10 +24,28 @@ fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
         let offset = file.len() as u32;
         let sizes = [(data.len() as u32).to_le_bytes(); 2].concat();
         let name_length = (name.len() as u16).to_le_bytes();
-        file.extend([b"PK\x03\x04\0\0".as_slice(), &[0; 12], &sizes, &name_length, &[0; 2]].concat());
+        file.extend(
+            [
+                b"PK\x03\x04\0\0".as_slice(),
+                &[0; 12],
+                &sizes,
+                &name_length,
+                &[0; 2],
+            ]
+            .concat(),
+        );
         file.extend(name.as_bytes());
         file.extend(*data);
-        directory.extend([b"PK\x01\x02".as_slice(), &[0; 16], &sizes, &name_length, &[0; 12]].concat());
+        directory.extend(
+            [
+                b"PK\x01\x02".as_slice(),
+                &[0; 16],
+                &sizes,
+                &name_length,
+                &[0; 12],
+            ]
+            .concat(),
+        );
         directory.extend(offset.to_le_bytes());
         directory.extend(name.as_bytes());
     }

@@ -13,8 +13,15 @@ fuzz_target!(|data: &[u8]| {
     if let Some(signature) = file.first_chunk_mut() {
         *signature = *b"PK\x03\x04";
     }
-    if let Ok(archive) = Archive::read(&file, &mut Budget::new(common::limits(), Strictness::Strict)) {
-        let stored: u64 = archive.members().iter().map(|member| member.data.length()).sum();
+    if let Ok(archive) = Archive::read(
+        &file,
+        &mut Budget::new(common::limits(), Strictness::Strict),
+    ) {
+        let stored: u64 = archive
+            .members()
+            .iter()
+            .map(|member| member.data.length())
+            .sum();
         assert!(stored <= file.len() as u64, "members overlap");
     }
     common::open_and_use(&file);

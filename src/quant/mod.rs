@@ -2,7 +2,7 @@
 //!
 //! Scalar code, exact: a product of scale and integers fits the 24 bits of an f32, so that the only
 //! rounding is the last addition, and no order of operations can change a result. A new type is a
-//! file here, a row in [`decoder`] and a row in [`crate::dtype`].
+//! file here, a row in `decoder` and a row in [`crate::dtype`].
 
 #![forbid(unsafe_code)]
 #![allow(
