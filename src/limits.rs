@@ -209,7 +209,8 @@ impl Budget {
 
     /// Makes room for one more element, charged before it is allocated.
     ///
-    /// Grows by half, not by doubling: the peak stays within a small multiple of the file.
+    /// Grows by half, later by an eighth, not by doubling: the peak stays within a small multiple of
+    /// the file.
     ///
     /// # Errors
     /// `Limit` if the heap budget is spent, `Io` if the machine has no memory left.
@@ -217,8 +218,15 @@ impl Budget {
         if vector.len() < vector.capacity() {
             return Ok(());
         }
-        let additional = (vector.len() / 2).max(16);
-        self.reserve(vector, additional)
+        // Large blocks grow in place by remapping: small steps cost little time and save memory.
+        const LARGE: usize = 64 * 1024;
+        let length = vector.len();
+        let step = if length < LARGE {
+            length / 2
+        } else {
+            length / 8
+        };
+        self.reserve(vector, step.max(16))
     }
 
     /// Reserves exactly `additional` elements, charged before they are allocated.

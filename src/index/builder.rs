@@ -1,6 +1,6 @@
 //! Builds an [`Index`], checking each entry once.
 
-use super::{Index, Metadata, Record, Signs};
+use super::{Absence, Index, Metadata, Record, Signs};
 use crate::bytes::{Endian, Span, to_u64, to_usize};
 use crate::dtype::DType;
 use crate::error::{Context, Error, Result};
@@ -32,7 +32,7 @@ pub struct Draft<'a> {
     /// Sign changes to be made when the values are read.
     pub signs: Signs,
     /// Why there are no bytes, if there are none.
-    pub absent: Option<&'static str>,
+    pub absent: Option<Absence>,
     /// Where the file declares the tensor, for errors.
     pub declared_at: u64,
 }
@@ -68,6 +68,15 @@ impl Builder {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Makes room for `count` more entries at once, where a reader can bound their number.
+    ///
+    /// # Errors
+    /// `Limit` if the heap budget is spent.
+    pub fn reserve(&mut self, count: usize, budget: &mut Budget) -> Result<()> {
+        budget.reserve(&mut self.index.entries, count)?;
+        budget.reserve(&mut self.declared_at, count)
     }
 
     /// How many entries there are so far.
@@ -131,7 +140,7 @@ impl Builder {
         };
         let record = Record {
             name: self.push_text(draft.name, budget)?,
-            code: self.push_text(draft.code, budget)?,
+            code: self.push_text(draft.code, budget)?.1,
             numbers,
             rank: u32::try_from(draft.shape.len()).unwrap_or(u32::MAX),
             strided,
@@ -142,7 +151,6 @@ impl Builder {
             source: draft.source,
             storage,
             span: draft.span,
-            elements,
         };
         budget.grow(&mut self.index.entries)?;
         self.index.entries.push(record);

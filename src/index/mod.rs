@@ -18,7 +18,7 @@ pub(crate) use value::Encoding;
 
 use std::ops::Range;
 
-use crate::bytes::{Endian, Span};
+use crate::bytes::{Endian, Span, to_u64, to_usize};
 use crate::dtype::DType;
 use crate::findings::Findings;
 
@@ -53,24 +53,41 @@ impl Signs {
     }
 }
 
+/// Why a tensor has no bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Absence {
+    /// Only dtype and shape were saved (a meta tensor of torch).
+    ShapeOnly,
+}
+
+impl Absence {
+    /// The reason in words.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::ShapeOnly => "only its shape was saved",
+        }
+    }
+}
+
 /// One tensor, compact: ranges into the index's two buffers.
 #[derive(Clone, Debug)]
 struct Record {
     name: (usize, u32),
-    /// The file's own type code, for an opaque type.
-    code: (usize, u32),
+    /// Length of the file's own type code, which follows the name; 0 for a known type.
+    code: u32,
     /// Dimensions, then strides if `strided`.
     numbers: usize,
     rank: u32,
     strided: bool,
     dtype: DType,
     endian: Endian,
-    absent: Option<&'static str>,
+    absent: Option<Absence>,
     signs: Signs,
     source: u32,
     storage: u32,
     span: Span,
-    elements: u64,
 }
 
 impl Index {
@@ -189,7 +206,11 @@ impl<'a> Entry<'a> {
     #[must_use]
     pub fn dtype_name(&self) -> &'a str {
         match self.record.dtype {
-            DType::Opaque => self.index.text_of(self.record.code),
+            DType::Opaque => {
+                let (start, length) = self.record.name;
+                let start = start.saturating_add(to_usize(length.into()).unwrap_or(usize::MAX));
+                self.index.text_of((start, self.record.code))
+            }
             known => known.name(),
         }
     }
@@ -217,8 +238,12 @@ impl<'a> Entry<'a> {
 
     /// The number of elements.
     #[must_use]
-    pub const fn elements(&self) -> u64 {
-        self.record.elements
+    pub fn elements(&self) -> u64 {
+        // Proved not to overflow when the entry was built.
+        let shape = self.shape().iter();
+        shape.fold(1, |product: u64, &next| {
+            product.saturating_mul(to_u64(next))
+        })
     }
 
     /// The bytes from the first element to the last, inside [`source`](Self::source).
@@ -253,7 +278,7 @@ impl<'a> Entry<'a> {
 
     /// Why the tensor has no bytes, if it has none (a meta tensor, for example).
     #[must_use]
-    pub const fn absent(&self) -> Option<&'static str> {
+    pub const fn absent(&self) -> Option<Absence> {
         self.record.absent
     }
 

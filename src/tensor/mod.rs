@@ -204,6 +204,7 @@ impl<'a> TensorView<'a> {
     /// The bytes from the first element to the last, as they stand.
     fn raw(&self) -> Result<&'a [u8]> {
         if let Some(reason) = self.entry.absent() {
+            let reason = reason.reason();
             return Err(self.error(Caller::NoData { reason }));
         }
         // `None` only if a source of the caller's gives other bytes than it did at `open`.

@@ -33,6 +33,11 @@ pub(super) fn read(
         Error::malformed(Malformed::NotUtf8 { what: "the header" }).at(at)
     })?;
     let json = trim_padding(text, builder, budget)?;
+    // Every tensor opens a brace, and none is shorter than 40 bytes: names full of braces reserve
+    // no more than the header can hold.
+    let braces = json.bytes().filter(|&byte| byte == b'{').count();
+    let most = json.len().checked_div(40).unwrap_or_default();
+    builder.reserve(braces.saturating_sub(1).min(most), budget)?;
     let mut state = State {
         header: json,
         file,

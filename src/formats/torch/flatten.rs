@@ -13,7 +13,7 @@ use crate::dtype::DType;
 use crate::error::{Context, Error, Malformed, Result, shortened};
 use crate::findings::{Finding, Severity};
 use crate::formats::pickle::{Loaded, NodeId, Tree, Value};
-use crate::index::{Builder, Draft, ValueType};
+use crate::index::{Absence, Builder, Draft, ValueType};
 use crate::limits::{Budget, Limit};
 
 /// The name of a tensor that is the whole object.
@@ -233,7 +233,7 @@ impl<'t> Walk<'t, '_, '_, '_> {
         let empty = spec.shape.contains(&0);
         let found = match &spec.storage {
             None => {
-                draft.absent = Some("only its shape was saved");
+                draft.absent = Some(Absence::ShapeOnly);
                 return self.builder.push(&draft, self.budget);
             }
             Some(id) => (self.storages.find(id.key), id),

@@ -1,0 +1,424 @@
+//! What a file may ask for: memory by a counting allocator, depth by a small stack, and each limit from
+//! both sides.
+
+#![allow(missing_docs, unreachable_pub, unsafe_code)]
+
+#[path = "support/allocation.rs"]
+mod allocation;
+mod support;
+
+use support::gguf::{Gguf, STRING};
+use support::torch::{checkpoint, dict, int, pickle, storage, tensor, text};
+use support::zip::{Zip, deflated};
+use weighbridge::limits::Limit;
+use weighbridge::{Checkpoint, Limits, OpenOptions, Strictness};
+
+#[global_allocator]
+static ALLOCATOR: allocation::Counting = allocation::Counting;
+
+/// Memory is counted for the whole process: one test at a time.
+static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    ALONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Peak heap of opening `file`, beyond the file itself.
+fn peak(file: &[u8]) -> usize {
+    let bytes: &'static [u8] = Vec::leak(file.to_vec());
+    allocation::peak(|| drop(Checkpoint::from_bytes(bytes)))
+}
+
+const SMALL: usize = 64 * 1024;
+
+#[test]
+fn every_file_of_the_tree_opens_within_a_small_multiple_of_its_size() {
+    let _alone = alone();
+    let mut files = 0;
+    for path in support::files_below(&support::file("")) {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if !matches!(extension, Some("safetensors" | "gguf" | "pt")) {
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        let peak = peak(&bytes);
+        // A pickle opcode of one byte makes a value of 16 and entries on stack, memo and container.
+        let factor = if extension == Some("pt") { 16 } else { 4 };
+        let most = SMALL + factor * bytes.len();
+        assert!(
+            peak <= most,
+            "{}: {peak} bytes for {}",
+            path.display(),
+            bytes.len()
+        );
+        files += 1;
+    }
+    assert!(files > 400, "{files} files");
+}
+
+#[test]
+fn a_few_bytes_that_claim_2_to_60_of_anything_cost_nothing() {
+    let _alone = alone();
+    let huge = 1_u64 << 60;
+    let gguf = |pairs, tensors| {
+        let file = Gguf {
+            key_value_count: pairs,
+            tensor_count: tensors,
+            ..Gguf::default()
+        };
+        file.build()
+    };
+    let files = [
+        gguf(Some(huge), None),
+        gguf(None, Some(huge)),
+        Gguf::default()
+            .pair(b"k", STRING, &huge.to_le_bytes())
+            .build(),
+        Gguf::default().pair_array("k", 0, huge, &[]).build(),
+        Gguf::default().pair_array("k", STRING, huge, &[]).build(),
+        Gguf::default().info(b"w", &[huge], 0, 0).build(),
+        [huge.to_le_bytes().as_slice(), b"{}"].concat(),
+        support::safetensors::with_info(&format!(
+            r#"{{"dtype":"U8","shape":[{huge}],"data_offsets":[0,2]}}"#
+        )),
+        checkpoint(&pickle([&b"\x8e"[..], &huge.to_le_bytes()].concat())),
+        checkpoint(&pickle([&b"\x95"[..], &huge.to_le_bytes()].concat())),
+        checkpoint(&pickle(b"Nr\xf0\xff\xff\xff".to_vec())),
+    ];
+    for (place, file) in files.iter().enumerate() {
+        let peak = peak(file);
+        assert!(peak < SMALL, "file {place}: {peak} bytes");
+    }
+}
+
+#[test]
+fn safetensors_headers_cost_a_small_multiple_of_their_size() {
+    let _alone = alone();
+    let many = |info: fn(usize) -> String| {
+        let infos: Vec<String> = (0..100_000).map(info).collect();
+        support::safetensors::build(&format!("{{{}}}", infos.join(",")), &[])
+    };
+    let realistic = many(|at| {
+        format!(
+            r#""model.layers.{at}.self_attn.q_proj.weight":{{"dtype":"F32","shape":[0,4096],"data_offsets":[0,0]}}"#
+        )
+    });
+    let shortest =
+        many(|at| format!(r#""{at:x}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#));
+    let rank = many(|at| {
+        let shape = ["0"; 64].join(",");
+        format!(r#""{at:x}":{{"dtype":"U8","shape":[{shape}],"data_offsets":[0,0]}}"#)
+    });
+    for (name, file, most) in [
+        ("realistic", realistic, 3.0),
+        ("shortest", shortest, 3.0),
+        // A dimension of two characters is eight bytes in memory.
+        ("rank", rank, 4.0),
+    ] {
+        let peak = peak(&file) as f64 / file.len() as f64;
+        assert!(peak <= most, "{name}: {peak:.2} times the file");
+    }
+}
+
+#[test]
+fn bombs_are_cheap() {
+    let _alone = alone();
+    // Each list holds the one before twice: 2^64 leaves in a few hundred bytes.
+    let mut doubling = b"](NNeq\0".to_vec();
+    for level in 1..64_u8 {
+        doubling.extend([
+            b']',
+            b'(',
+            b'h',
+            level - 1,
+            b'h',
+            level - 1,
+            b'e',
+            b'q',
+            level,
+        ]);
+    }
+    let nested_tuples = [b"N".to_vec(), vec![0x85; 1_000_000]].concat();
+    let nested_lists = [vec![b']'; 1_000_000], vec![b'a'; 999_999]].concat();
+    let marks = vec![b'('; 1_000_000];
+    let cycle = b"}q\0U\x01xh\0s".to_vec();
+    let pairs: Vec<u8> = [
+        b"}(".to_vec(),
+        [int(1), int(2)].concat().repeat(200_000),
+        b"u".to_vec(),
+    ]
+    .concat();
+    let bombs = [
+        ("doubling", pickle(doubling)),
+        ("nested tuples", pickle(nested_tuples)),
+        ("nested lists", pickle(nested_lists)),
+        ("marks", pickle(marks)),
+        ("cycle", pickle(cycle)),
+        ("pairs", pickle(pairs)),
+    ];
+    for (name, bomb) in bombs {
+        let file = checkpoint(&bomb);
+        let peak = peak(&file);
+        assert!(
+            peak <= SMALL * 2 + 64 * file.len(),
+            "{name}: {peak} bytes for {}",
+            file.len()
+        );
+    }
+    let mut members = support::torch::members(b"");
+    members[0] = deflated("archive/data.pkl", &vec![0; 64 << 20]);
+    let file = Zip::of(members).build();
+    let mut limits = Limits::default();
+    limits.inflated_bytes = 1 << 20;
+    let bytes: &'static [u8] = Vec::leak(file);
+    let peak = allocation::peak(|| {
+        let error = OpenOptions::new()
+            .limits(limits)
+            .from_bytes(bytes)
+            .unwrap_err();
+        assert_eq!(
+            error.as_limit().map(|(limit, ..)| limit),
+            Some("inflated_bytes")
+        );
+    });
+    assert!(peak < SMALL, "deflate bomb: {peak} bytes");
+}
+
+#[test]
+fn a_view_of_2_to_40_elements_costs_nothing_until_it_is_copied() {
+    let _alone = alone();
+    let view = tensor(
+        storage("FloatStorage", "0", 2),
+        0,
+        &[1 << 20, 1 << 20],
+        &[0, 0],
+    );
+    let file: &'static [u8] = Vec::leak(checkpoint(&pickle(dict(&[(text("x"), view)]))));
+    let peak = allocation::peak(|| {
+        let model = Checkpoint::from_bytes(file).unwrap();
+        let tensor = model.tensor("x").unwrap();
+        assert_eq!(tensor.elements(), 1 << 40);
+        let corner = tensor.narrow(0, 7..9).unwrap().narrow(1, ..3).unwrap();
+        let mut values = [0.0_f32; 6];
+        corner.dequantize_into(&mut values).unwrap();
+        assert_eq!(values, [1.0; 6]);
+    });
+    assert!(peak < SMALL, "{peak} bytes");
+}
+
+/// Opens a file on a thread with a stack of 64 KiB.
+fn open_on_a_small_stack(file: Vec<u8>, strictness: Strictness) {
+    let options = OpenOptions::new().strictness(strictness);
+    let mut limits = Limits::trusted();
+    limits.heap_bytes = 1 << 30;
+    std::thread::Builder::new()
+        .stack_size(64 * 1024)
+        .spawn(move || drop(options.limits(limits).from_bytes(file)))
+        .unwrap()
+        .join()
+        .unwrap();
+}
+
+#[test]
+fn nesting_needs_no_stack() {
+    let _alone = alone();
+    let depth = 200_000;
+    let wrap = |open: &[u8], close: &[u8]| {
+        checkpoint(&pickle(
+            [open.repeat(depth), b"N".to_vec(), close.repeat(depth)].concat(),
+        ))
+    };
+    let call = b"ctorch._utils\n_rebuild_parameter\n(";
+    let module = [
+        b"cm\nM\n)\x81}(".to_vec(),
+        text("_modules"),
+        b"}".to_vec(),
+        text("_parameters"),
+    ]
+    .concat();
+    let files = [
+        wrap(b"", b"\x85"),
+        wrap(b"](", b"e"),
+        wrap(b"}(N", b"u"),
+        wrap(call, b"tR"),
+        wrap(b"ctorch.jit._pickle\nbuild_intlist\n(", b"tR"),
+        wrap(&module, b"ub"),
+        wrap(b"(", b"t"),
+    ];
+    for file in files {
+        open_on_a_small_stack(file, Strictness::Strict);
+    }
+    let level = [9_u32.to_le_bytes().as_slice(), &1_u64.to_le_bytes()].concat();
+    let array = Gguf::default().pair(b"a", 9, &level.repeat(depth)).build();
+    open_on_a_small_stack(array, Strictness::Lenient);
+    let json = support::safetensors::build(&format!(r#"{{"x":{{"a":{}"#, "[".repeat(depth)), &[]);
+    open_on_a_small_stack(json, Strictness::Lenient);
+}
+
+/// A file that needs exactly `needed` of one limit.
+struct Case {
+    limit: Limit,
+    needed: u64,
+    file: Vec<u8>,
+    strictness: Strictness,
+}
+
+fn cases() -> Vec<Case> {
+    let strict = |limit, needed, file| Case {
+        limit,
+        needed,
+        file,
+        strictness: Strictness::Strict,
+    };
+    let x = r#"{"x":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}"#;
+    let two = r#"{"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"y":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}"#;
+    let st = |header: &str| support::safetensors::build(header, &[1, 2]);
+    let plain = support::torch::good_pickle();
+    let archive = checkpoint(&plain);
+    let directory: u64 = ["data.pkl", "data/0", "version"]
+        .iter()
+        .map(|name| 46 + 8 + name.len() as u64)
+        .sum();
+    let small = Zip::of({
+        let mut members = support::torch::members(&plain);
+        members[0] = deflated("archive/data.pkl", &plain);
+        members
+    });
+    let ratio = plain.len() as u64 / small.entries[0].data.len() as u64;
+    let level = |depth: usize| {
+        let level = [9_u32.to_le_bytes().as_slice(), &1_u64.to_le_bytes()].concat();
+        let innermost = [0_u32.to_le_bytes().as_slice(), &0_u64.to_le_bytes()].concat();
+        Gguf::default()
+            .pair(b"a", 9, &[level.repeat(depth - 1), innermost].concat())
+            .build()
+    };
+    vec![
+        strict(Limit::HeaderBytes, x.len() as u64, st(x)),
+        strict(Limit::Tensors, 2, st(two)),
+        strict(
+            Limit::MetadataEntries,
+            2,
+            Gguf::default().pair_u32("a", 1).pair_u32("b", 2).build(),
+        ),
+        strict(
+            Limit::NameBytes,
+            5,
+            Gguf::default().pair_u32("abcde", 1).build(),
+        ),
+        strict(
+            Limit::StringBytes,
+            5,
+            Gguf::default().pair_string("a", b"hello").build(),
+        ),
+        strict(
+            Limit::ArrayElements,
+            3,
+            Gguf::default().pair_array("a", 0, 3, &[1, 2, 3]).build(),
+        ),
+        Case {
+            limit: Limit::ArrayDepth,
+            needed: 3,
+            file: level(3),
+            strictness: Strictness::Lenient,
+        },
+        strict(Limit::Rank, 1, st(x)),
+        strict(
+            Limit::Alignment,
+            64,
+            Gguf::default().pair_u32("general.alignment", 64).build(),
+        ),
+        strict(Limit::ArchiveMembers, 3, archive.clone()),
+        strict(Limit::DirectoryBytes, directory, archive.clone()),
+        strict(Limit::InflatedBytes, plain.len() as u64, small.build()),
+        strict(Limit::InflateRatio, ratio, small.build()),
+        strict(Limit::PickleBytes, plain.len() as u64, archive),
+        strict(
+            Limit::PickleOpcodes,
+            5,
+            checkpoint(&pickle(b"NN0".to_vec())),
+        ),
+        strict(
+            Limit::PickleStack,
+            3,
+            checkpoint(&pickle(b"NNN00".to_vec())),
+        ),
+        strict(
+            Limit::PickleDigits,
+            5,
+            checkpoint(&pickle(b"I12345\n".to_vec())),
+        ),
+        strict(
+            Limit::Nesting,
+            3,
+            checkpoint(&pickle(b"N\x85\x85\x85".to_vec())),
+        ),
+    ]
+}
+
+/// Limits that one number of one file cannot reach, and where they are tried.
+const ELSEWHERE: &[(Limit, &str)] = &[
+    (
+        Limit::HeapBytes,
+        "the budget's own tests, and the heap limit below",
+    ),
+    (
+        Limit::Shards,
+        "no checkpoint of several files is opened yet",
+    ),
+];
+
+#[test]
+fn every_limit_is_enforced_just_under_and_just_over() {
+    let _alone = alone();
+    let cases = cases();
+    for &limit in Limit::ALL {
+        let elsewhere = ELSEWHERE.iter().any(|(known, _)| *known == limit);
+        let case = cases.iter().find(|case| case.limit == limit);
+        let Some(case) = case else {
+            assert!(elsewhere, "{} is never tried", limit.name());
+            continue;
+        };
+        let open = |allowed| {
+            let mut limits = Limits::default();
+            *limit.of_mut(&mut limits) = allowed;
+            let options = OpenOptions::new()
+                .limits(limits)
+                .strictness(case.strictness);
+            options.from_bytes(case.file.clone())
+        };
+        let under = open(case.needed);
+        assert!(under.is_ok(), "{}: {:?}", limit.name(), under.err());
+        let over = open(case.needed - 1).unwrap_err();
+        assert_eq!(
+            over.as_limit().map(|(name, ..)| name),
+            Some(limit.name()),
+            "{over}"
+        );
+    }
+}
+
+#[test]
+fn the_heap_limit_stops_a_large_header() {
+    let _alone = alone();
+    let infos: Vec<String> = (0..10_000)
+        .map(|at| format!(r#""{at}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#))
+        .collect();
+    let file = support::safetensors::build(&format!("{{{}}}", infos.join(",")), &[]);
+    let mut limits = Limits::default();
+    limits.heap_bytes = 100_000;
+    let bytes: &'static [u8] = Vec::leak(file);
+    let peak = allocation::peak(|| {
+        let error = OpenOptions::new()
+            .limits(limits)
+            .from_bytes(bytes)
+            .unwrap_err();
+        assert_eq!(
+            error.as_limit().map(|(limit, ..)| limit),
+            Some("heap_bytes")
+        );
+    });
+    // While a list moves to a larger place, both stand for a moment.
+    assert!(peak < 200_000, "{peak} bytes");
+}
