@@ -149,9 +149,12 @@ fn sparse_torch(path: &Path) {
     file.write_all(&[0; 2]).unwrap();
 }
 
+/// Writes a sparse file.
+type Make = fn(&Path);
+
 fn open_sparse(folder: &Path) {
     println!("open a sparse file of 1 GiB, {TENSORS} tensors");
-    let formats: [(&str, fn(&Path)); 3] = [
+    let formats: [(&str, Make); 3] = [
         ("safetensors", sparse_safetensors),
         ("gguf", sparse_gguf),
         ("torch", sparse_torch),

@@ -108,8 +108,9 @@ limits! {
     directory_bytes DirectoryBytes 256 * MIB, 16 * MIB;
     /// Bytes that compressed members may inflate to, in all.
     inflated_bytes InflatedBytes 4 * GIB, 256 * MIB;
-    /// Inflated bytes per compressed byte. Deflate's own ceiling is 1,032.
-    inflate_ratio InflateRatio 1_100, 100;
+    /// Inflated bytes per compressed byte, of each member. Weights give less than 2, pickles about 10;
+    /// deflate's own ceiling is 1,032.
+    inflate_ratio InflateRatio 200, 50;
     /// Bytes of one pickle.
     pickle_bytes PickleBytes GIB, 64 * MIB;
     /// Opcodes of one pickle. A state dict of 100,000 tensors has 3.2 million.
@@ -120,6 +121,8 @@ limits! {
     pickle_digits PickleDigits 4_300, 64;
     /// Levels of nested containers that are flattened to dotted names.
     nesting Nesting 512, 64;
+    /// Bytes that a view with stride 0 may be copied to: it shows one element as many.
+    expanded_bytes ExpandedBytes GIB, 16 * MIB;
     /// Files of one checkpoint.
     shards Shards 10_000, 1_024;
 }

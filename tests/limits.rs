@@ -150,6 +150,23 @@ fn bombs_are_cheap() {
         b"u".to_vec(),
     ]
     .concat();
+    // Each number lies just below twice the last.
+    let mut memo = b"N".to_vec();
+    for bit in 0..30 {
+        memo.extend([&b"r"[..], &(60_u32 << bit).to_le_bytes()].concat());
+    }
+    let key = text(&"k".repeat(60_000));
+    let one = tensor(storage("FloatStorage", "0", 2), 0, &[2], &[1]);
+    let list = |item: &[u8]| [b"](".to_vec(), item.repeat(50_000), b"e".to_vec()].concat();
+    let values = dict(&[(key.clone(), list(b"K\x01"))]);
+    let shared = [
+        one,
+        b"q\x01".to_vec(),
+        b"0".to_vec(),
+        dict(&[(key, list(b"h\x01"))]),
+    ]
+    .concat();
+    let tensors = shared;
     let bombs = [
         ("doubling", pickle(doubling)),
         ("nested tuples", pickle(nested_tuples)),
@@ -157,6 +174,9 @@ fn bombs_are_cheap() {
         ("marks", pickle(marks)),
         ("cycle", pickle(cycle)),
         ("pairs", pickle(pairs)),
+        ("memo", pickle(memo)),
+        ("long key over many values", pickle(values)),
+        ("long key over many tensors", pickle(tensors)),
     ];
     for (name, bomb) in bombs {
         let file = checkpoint(&bomb);
@@ -172,6 +192,7 @@ fn bombs_are_cheap() {
     let file = Zip::of(members).build();
     let mut limits = Limits::default();
     limits.inflated_bytes = 1 << 20;
+    limits.inflate_ratio = u64::MAX;
     let bytes: &'static [u8] = Vec::leak(file);
     let peak = allocation::peak(|| {
         let error = OpenOptions::new()
@@ -200,6 +221,8 @@ fn a_view_of_2_to_40_elements_costs_nothing_until_it_is_copied() {
         let model = Checkpoint::from_bytes(file).unwrap();
         let tensor = model.tensor("x").unwrap();
         assert_eq!(tensor.elements(), 1 << 40);
+        let error = tensor.for_each_chunk(|_| Ok(())).unwrap_err();
+        assert_eq!(error.as_limit(), Some(("expanded_bytes", 4 << 40, 1 << 30)));
         let corner = tensor.narrow(0, 7..9).unwrap().narrow(1, ..3).unwrap();
         let mut values = [0.0_f32; 6];
         corner.dequantize_into(&mut values).unwrap();
@@ -362,6 +385,10 @@ const ELSEWHERE: &[(Limit, &str)] = &[
     (
         Limit::HeapBytes,
         "the budget's own tests, and the heap limit below",
+    ),
+    (
+        Limit::ExpandedBytes,
+        "copying, not opening, is limited: the view of 2^40 elements above",
     ),
     (
         Limit::Shards,

@@ -265,6 +265,7 @@ impl Builder {
             self.sort_names(budget)?;
         }
         self.index.metadata.finish(file, budget)?;
+        self.index.expanded_bytes = budget.limits().expanded_bytes;
         Ok(self.index)
     }
 

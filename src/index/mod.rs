@@ -32,6 +32,7 @@ pub struct Index {
     metadata: Metadata,
     findings: Findings,
     storages: u32,
+    expanded_bytes: u64,
 }
 
 /// Sign changes that torch leaves to the reader: a conjugated or negated view shares the bytes of the
@@ -274,6 +275,14 @@ impl<'a> Entry<'a> {
     #[must_use]
     pub const fn signs(&self) -> Signs {
         self.record.signs
+    }
+
+    /// How many bytes a view of repeated elements may be copied to ([`Limits::expanded_bytes`]).
+    ///
+    /// [`Limits::expanded_bytes`]: crate::limits::Limits::expanded_bytes
+    #[must_use]
+    pub const fn expanded_bytes(&self) -> u64 {
+        self.index.expanded_bytes
     }
 
     /// Why the tensor has no bytes, if it has none (a meta tensor, for example).

@@ -3,7 +3,7 @@
 use super::TensorView;
 use crate::bytes::to_usize;
 use crate::dtype::{Class, DType, Fields};
-use crate::error::{Caller, Result};
+use crate::error::{Caller, Error, Result};
 use crate::index::Signs;
 
 /// Bytes of the buffer through which strided or swapped elements pass: within the L1 cache, and
@@ -16,7 +16,8 @@ impl TensorView<'_> {
     /// borrowed from the file; others pass through a buffer of 8 KiB.
     ///
     /// # Errors
-    /// `Caller` if the tensor has no data, and whatever `visit` returns.
+    /// `Caller` if the tensor has no data, `Limit` if a view of repeated elements (stride 0) exceeds
+    /// [`Limits::expanded_bytes`](crate::Limits), and whatever `visit` returns.
     pub fn for_each_chunk(&self, mut visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let raw = self.raw()?;
         if self.strides.is_none() && !self.is_swapped() && self.entry.signs().are_plain() {
@@ -25,6 +26,12 @@ impl TensorView<'_> {
         if self.dtype() == DType::Opaque {
             // Nobody knows which bytes to swap or where an element ends.
             return Err(self.error(Caller::ByteOrder));
+        }
+        let length = self.byte_length();
+        let allowed = self.entry.expanded_bytes();
+        if length > self.span.length() && length > allowed {
+            let error = Error::limit("expanded_bytes", length, allowed);
+            return Err(error.for_tensor(self.name()));
         }
         let mut chunk = Chunk::new(self);
         for run in Runs::new(self) {

@@ -33,11 +33,17 @@ impl Memo {
     }
 
     /// Puts a value; says whether the number lies far beyond those taken.
-    pub(super) fn put(&mut self, index: u64, node: NodeId, budget: &mut Budget) -> Result<bool> {
-        let length = to_u64(self.dense.len());
-        // Python 2 picklers count from 1, and torch's legacy files skip numbers: leave room.
-        let near = index <= length.saturating_mul(2).saturating_add(64);
-        if !near {
+    ///
+    /// A number is near if it does not exceed the opcodes run so far: then the list stays in proportion
+    /// to the input. Picklers of Python 2 count from 1, and some numbers are skipped: 64 more are near.
+    pub(super) fn put(
+        &mut self,
+        index: u64,
+        node: NodeId,
+        opcodes: u64,
+        budget: &mut Budget,
+    ) -> Result<bool> {
+        if index > opcodes.saturating_add(64) {
             if !self.sparse.contains_key(&index) {
                 budget.spend_heap(64)?;
             }

@@ -16,6 +16,9 @@ use crate::formats::pickle::{Loaded, NodeId, Tree, Value};
 use crate::index::{Absence, Builder, Draft, ValueType};
 use crate::limits::{Budget, Limit};
 
+/// Bytes of names per byte of pickle. Honest files stay below 2.
+const NAMES_PER_BYTE: u64 = 16;
+
 /// The name of a tensor that is the whole object.
 const ROOT: &str = "tensor";
 
@@ -38,6 +41,9 @@ pub(super) fn tensors(
         visits_left: nodes.saturating_mul(4).saturating_add(64),
         metadata: std::collections::HashSet::new(),
         metadata_full: false,
+        names_left: to_u64(loaded.length)
+            .saturating_mul(NAMES_PER_BYTE)
+            .saturating_add(64 * 1024),
     };
     walk.run(loaded.root)
 }
@@ -62,6 +68,8 @@ struct Walk<'t, 'a, 's, 'k> {
     visits_left: u64,
     metadata: std::collections::HashSet<String>,
     metadata_full: bool,
+    /// Bytes that names may still take: a long key over many values must not multiply.
+    names_left: u64,
 }
 
 impl<'t> Walk<'t, '_, '_, '_> {
@@ -177,9 +185,14 @@ impl<'t> Walk<'t, '_, '_, '_> {
             _ => return Ok(()),
         };
         let used = to_u64(self.builder.metadata().len()).saturating_add(1);
-        if self.open.is_empty() || self.budget.allow(Limit::MetadataEntries, used).is_err() {
+        let names_left = self.names_left.checked_sub(to_u64(self.path.len()));
+        if names_left.is_none()
+            || self.open.is_empty()
+            || self.budget.allow(Limit::MetadataEntries, used).is_err()
+        {
             return self.note_full();
         }
+        self.names_left = names_left.unwrap_or_default();
         self.budget
             .spend_heap(to_u64(self.path.len()).saturating_add(48))?;
         if !self.metadata.insert(self.path.clone()) {
@@ -211,6 +224,15 @@ impl<'t> Walk<'t, '_, '_, '_> {
         } else {
             self.path.clone()
         };
+        let length = to_u64(name.len());
+        self.names_left = self.names_left.checked_sub(length).ok_or_else(|| {
+            let what = "the names of all tensors, in bytes";
+            Error::limit(
+                what,
+                length.saturating_add(self.names_left),
+                self.names_left,
+            )
+        })?;
         self.push(&name, &spec)
             .for_tensor(&name)
             .at(spec.declared_at)?;

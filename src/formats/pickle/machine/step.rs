@@ -260,7 +260,7 @@ impl Machine<'_, '_> {
 
     fn put(&mut self, index: u64) -> Result<()> {
         let top = self.top()?;
-        if self.memo.put(index, top, self.budget)? && index > self.opcodes {
+        if self.memo.put(index, top, self.opcodes, self.budget)? && index > self.opcodes {
             self.anomaly(Anomaly::SparseMemo);
         }
         Ok(())
