@@ -151,7 +151,6 @@ fn print_json(
         verdict: model.verdict().name(),
         findings: model
             .findings()
-            .iter()
             .map(|finding| Finding {
                 severity: finding.severity.name(),
                 code: finding.code,
@@ -269,8 +268,8 @@ fn print_table(
             finding.message
         );
     }
-    if model.all_findings().dropped() > 0 {
-        let _ = writeln!(text, "  … and {} more", model.all_findings().dropped());
+    if model.dropped_findings() > 0 {
+        let _ = writeln!(text, "  … and {} more", model.dropped_findings());
     }
     common::print(&text);
 }

@@ -320,6 +320,12 @@ pub enum Caller {
         /// The element type.
         dtype: &'static str,
     },
+    /// A folder that does not hold exactly one model.
+    #[error("the folder holds {} models ({}); name one file", found.len(), found.join(", "))]
+    NotOneModel {
+        /// The files that could be meant.
+        found: Vec<String>,
+    },
     /// A tensor of another shape than the caller expects.
     #[error("the shape is {found:?}, expected {expected:?}")]
     Shape {

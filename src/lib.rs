@@ -26,7 +26,7 @@
 //! | format | read | refused for now |
 //! |---|---|---|
 //! | safetensors | all 22 dtypes, unknown ones as opaque entries | – |
-//! | GGUF | versions 1 to 3, either byte order, all 35 live ggml types | split models as one |
+//! | GGUF | versions 1 to 3, either byte order, all 35 live ggml types, split models | – |
 //! | PyTorch | zip, TorchScript's `data.pkl`, legacy stream, bare pickle | tar, `torch.package`, PT2 |
 //!
 //! # Promises

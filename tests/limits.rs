@@ -392,7 +392,7 @@ const ELSEWHERE: &[(Limit, &str)] = &[
     ),
     (
         Limit::Shards,
-        "no checkpoint of several files is opened yet",
+        "tests/checkpoints.rs, a_count_of_millions_opens_no_files",
     ),
 ];
 

@@ -3,16 +3,17 @@
 #![forbid(unsafe_code)]
 
 mod open;
+mod split;
 
 pub use open::{OpenOptions, open};
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::bytes::to_u64;
 use crate::error::{Caller, Error, Format, Result};
-use crate::findings::{Finding, Findings, Verdict};
+use crate::findings::{Finding, Verdict};
 use crate::index::{Entry, Index, MetadataView};
 use crate::source::Source;
 use crate::tensor::TensorView;
@@ -36,9 +37,19 @@ pub struct Checkpoint(Arc<Inner>);
 struct Inner {
     format: Format,
     files: Vec<FileInfo>,
-    /// The files' bytes in the order of `files`, then inflated members.
-    sources: Vec<Source>,
+    shards: Vec<Shard>,
+    /// Shard and position of every tensor, sorted by name; empty for one shard, whose own index
+    /// finds its names.
+    by_name: Vec<(usize, usize)>,
+}
+
+/// One file, parsed.
+struct Shard {
+    file: Source,
+    inflated: Vec<Source>,
     index: Index,
+    /// How many storages the shards before it have.
+    first_storage: u32,
 }
 
 /// One file of a checkpoint.
@@ -83,13 +94,13 @@ impl Checkpoint {
     /// How many tensors there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.index.len()
+        self.0.shards.iter().map(|shard| shard.index.len()).sum()
     }
 
     /// Whether there is no tensor.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.index.is_empty()
+        self.len() == 0
     }
 
     /// The tensor of this name.
@@ -97,85 +108,170 @@ impl Checkpoint {
     /// # Errors
     /// `Caller` if there is none.
     pub fn tensor(&self, name: &str) -> Result<TensorView<'_>> {
-        let entry = self.0.index.find(name).ok_or_else(|| {
+        self.find(name).ok_or_else(|| {
             Error::caller(Caller::NoSuchTensor {
                 name: crate::error::shortened(name),
             })
-        })?;
-        Ok(self.view(entry))
+        })
     }
 
     /// Whether there is a tensor of this name.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
-        self.0.index.find(name).is_some()
+        self.find(name).is_some()
     }
 
     /// Every tensor, in the order in which the files declare them.
-    pub fn tensors(&self) -> impl ExactSizeIterator<Item = TensorView<'_>> {
-        self.0.index.iter().map(|entry| self.view(entry))
+    pub fn tensors(&self) -> impl Iterator<Item = TensorView<'_>> {
+        let shards = self.0.shards.iter().enumerate();
+        shards.flat_map(|(file, shard)| {
+            let entries = shard.index.iter();
+            entries.map(move |entry| shard.view(entry, file))
+        })
     }
 
-    /// Every tensor, in the order of their bytes: for reading a whole file from start to end.
+    /// Every tensor, in the order of their bytes: for reading whole files from start to end.
     #[must_use]
     pub fn tensors_by_offset(&self) -> Vec<TensorView<'_>> {
-        let mut entries: Vec<Entry<'_>> = self.0.index.iter().collect();
-        entries.sort_by_key(|entry| (entry.source(), entry.span().start(), entry.span().end()));
-        entries.into_iter().map(|entry| self.view(entry)).collect()
+        let shards = self.0.shards.iter().enumerate();
+        shards
+            .flat_map(|(file, shard)| {
+                let mut entries: Vec<Entry<'_>> = shard.index.iter().collect();
+                let place = |entry: &Entry<'_>| {
+                    let span = entry.span();
+                    (entry.source(), span.start(), span.end())
+                };
+                entries.sort_by_key(place);
+                let entries = entries.into_iter();
+                entries.map(move |entry| shard.view(entry, file))
+            })
+            .collect()
     }
 
-    /// Keys and values of the files' own metadata.
+    /// Keys and values of the first file's own metadata: other shards repeat nothing but their place.
     #[must_use]
     pub fn metadata(&self) -> MetadataView<'_> {
-        let file = self.0.sources.first().map(Source::bytes);
-        self.0.index.metadata().view(file.unwrap_or_default())
+        static NONE: std::sync::LazyLock<Index> = std::sync::LazyLock::new(Index::default);
+        match self.0.shards.first() {
+            Some(shard) => shard.index.metadata().view(shard.file.bytes()),
+            None => NONE.metadata().view(&[]),
+        }
     }
 
-    /// What a user should know before trusting the files.
-    #[must_use]
-    pub fn findings(&self) -> &[Finding] {
-        self.all_findings().as_slice()
+    /// What a user should know before trusting the files, file by file.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        let shards = self.0.shards.iter();
+        shards.flat_map(|shard| shard.index.findings().as_slice())
     }
 
-    /// The findings with their count of dropped ones.
+    /// How many more findings there were than are kept.
     #[must_use]
-    pub fn all_findings(&self) -> &Findings {
-        self.0.index.findings()
+    pub fn dropped_findings(&self) -> u64 {
+        let shards = self.0.shards.iter();
+        shards.map(|shard| shard.index.findings().dropped()).sum()
     }
 
     /// The worst of the findings. [`Verdict::Safe`] says that everything was read and nothing in
     /// it could run code; it says nothing about the values of the tensors.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        self.all_findings().verdict()
+        let shards = self.0.shards.iter();
+        let verdicts = shards.map(|shard| shard.index.findings().verdict());
+        verdicts.max().unwrap_or_default()
     }
 
-    fn view<'a>(&'a self, entry: Entry<'a>) -> TensorView<'a> {
-        let source = usize::try_from(entry.source()).unwrap_or(usize::MAX);
-        let bytes = self.0.sources.get(source).map(Source::bytes);
-        let file = (source < self.0.files.len()).then_some(source);
-        TensorView::new(entry, bytes.unwrap_or_default(), file)
+    fn find(&self, name: &str) -> Option<TensorView<'_>> {
+        if let [shard] = self.0.shards.as_slice() {
+            return shard.index.find(name).map(|entry| shard.view(entry, 0));
+        }
+        let by_name = &self.0.by_name;
+        let place = by_name
+            .binary_search_by(|&place| self.name_at(place).cmp(name))
+            .ok()?;
+        let &(file, position) = by_name.get(place)?;
+        let shard = self.0.shards.get(file)?;
+        Some(shard.view(shard.index.entry(position)?, file))
     }
 
-    fn new(
-        format: Format,
-        path: &Path,
-        file: Source,
-        index: Index,
-        inflated: Vec<crate::bytes::Buffer>,
-    ) -> Self {
-        let info = FileInfo {
-            path: path.to_path_buf(),
-            bytes: to_u64(file.bytes().len()),
-        };
-        let inflated = inflated.into_iter().map(Source::owned);
-        Self(Arc::new(Inner {
+    fn name_at(&self, place: (usize, usize)) -> &str {
+        name_at(&self.0.shards, place)
+    }
+
+    /// Joins files that were opened one by one.
+    ///
+    /// # Errors
+    /// `Malformed` if two of them hold a tensor of one name.
+    fn join(format: Format, opened: Vec<Opened>) -> Result<Self> {
+        let mut files = Vec::new();
+        let mut shards: Vec<Shard> = Vec::new();
+        let mut first_storage: u32 = 0;
+        for one in opened {
+            files.push(FileInfo {
+                bytes: to_u64(one.file.bytes().len()),
+                path: one.path,
+            });
+            let storages = one.parsed.index.storages();
+            let inflated = one.parsed.inflated.into_iter().map(Source::owned);
+            shards.push(Shard {
+                file: one.file,
+                inflated: inflated.collect(),
+                index: one.parsed.index,
+                first_storage,
+            });
+            first_storage = first_storage.saturating_add(storages);
+        }
+        let mut by_name = Vec::new();
+        if shards.len() > 1 {
+            for (file, shard) in shards.iter().enumerate() {
+                by_name.extend((0..shard.index.len()).map(|position| (file, position)));
+            }
+            by_name.sort_by(|&a, &b| name_at(&shards, a).cmp(name_at(&shards, b)));
+            for pair in by_name.windows(2) {
+                if let &[first, second] = pair
+                    && name_at(&shards, first) == name_at(&shards, second)
+                {
+                    let file = first.0.max(second.0);
+                    let error = Error::duplicate("tensor", name_at(&shards, first));
+                    let path = files.get(file).map(|file: &FileInfo| file.path.clone());
+                    return Err(error.in_format(format).in_file(&path.unwrap_or_default()));
+                }
+            }
+        }
+        Ok(Self(Arc::new(Inner {
             format,
-            files: vec![info],
-            sources: std::iter::once(file).chain(inflated).collect(),
-            index,
-        }))
+            files,
+            shards,
+            by_name,
+        })))
     }
+}
+
+fn name_at(shards: &[Shard], (file, position): (usize, usize)) -> &str {
+    let entry = shards
+        .get(file)
+        .and_then(|shard| shard.index.entry(position));
+    entry.map_or("", |entry| entry.name())
+}
+
+impl Shard {
+    fn view<'a>(&'a self, entry: Entry<'a>, file: usize) -> TensorView<'a> {
+        let member = usize::try_from(entry.source())
+            .unwrap_or(usize::MAX)
+            .checked_sub(1);
+        let (source, file) = match member {
+            None => (Some(&self.file), Some(file)),
+            Some(member) => (self.inflated.get(member), None),
+        };
+        let bytes = source.map(Source::bytes).unwrap_or_default();
+        TensorView::new(entry, bytes, file, self.first_storage)
+    }
+}
+
+/// One file, opened and parsed, on its way into a checkpoint.
+struct Opened {
+    path: PathBuf,
+    file: Source,
+    parsed: crate::formats::Parsed,
 }
 
 impl fmt::Debug for Checkpoint {

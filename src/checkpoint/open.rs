@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use super::Checkpoint;
+use super::{Checkpoint, Opened, split};
 use crate::error::{Error, Result};
 use crate::findings::Verdict;
 use crate::formats;
 use crate::limits::{Budget, Limits, Strictness};
 use crate::source::{Access, Source};
 
-/// Opens a model file of any format, told apart by its content.
+/// Opens a model file of any format, told apart by its content; any shard of a split GGUF model, or the
+/// folder that holds one, as the whole model.
 ///
 /// Nothing in the file is run. Headers are read and checked, tensors stay where they are: the file
 /// is mapped. A file that changes while it is mapped can give wrong numbers, never an access
@@ -51,6 +52,7 @@ pub struct OpenOptions {
     limits: Limits,
     strictness: Strictness,
     allow_dangerous: bool,
+    single_file: bool,
 }
 
 impl OpenOptions {
@@ -89,15 +91,28 @@ impl OpenOptions {
         self
     }
 
+    /// Whether a shard of a split model is opened alone, without its siblings.
+    #[must_use]
+    pub const fn single_file(mut self, single: bool) -> Self {
+        self.single_file = single;
+        self
+    }
+
     /// Opens a model file; see [`open`].
     ///
     /// # Errors
     /// As [`open`].
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Checkpoint> {
         let path = path.as_ref();
-        Source::open(path, self.access)
-            .and_then(|source| self.read(path, source))
-            .map_err(|error| error.in_file(path))
+        if path.is_dir() && !self.single_file {
+            return self.open(split::only_model(path)?);
+        }
+        let first = self.open_one(path)?;
+        let format = first.parsed.format;
+        if self.single_file {
+            return Checkpoint::join(format, vec![first]);
+        }
+        Checkpoint::join(format, split::with_siblings(self, first)?)
     }
 
     /// Reads a checkpoint from bytes in memory; see [`Checkpoint::from_bytes`].
@@ -108,22 +123,32 @@ impl OpenOptions {
         &self,
         bytes: impl AsRef<[u8]> + Send + Sync + 'static,
     ) -> Result<Checkpoint> {
-        self.read(Path::new(""), Source::borrowed(bytes))
+        let opened = self.read(Path::new(""), Source::borrowed(bytes))?;
+        Checkpoint::join(opened.parsed.format, vec![opened])
     }
 
-    fn read(&self, path: &Path, source: Source) -> Result<Checkpoint> {
+    /// Opens one file alone.
+    pub(super) fn open_one(&self, path: &Path) -> Result<Opened> {
+        Source::open(path, self.access)
+            .and_then(|source| self.read(path, source))
+            .map_err(|error| error.in_file(path))
+    }
+
+    fn read(&self, path: &Path, file: Source) -> Result<Opened> {
         let mut budget = Budget::new(self.limits, self.strictness);
-        let parsed = formats::read(source.bytes(), &mut budget)?;
+        let parsed = formats::read(file.bytes(), &mut budget)?;
         if !self.allow_dangerous {
             refuse_dangerous(&parsed)?;
         }
-        Ok(Checkpoint::new(
-            parsed.format,
-            path,
-            source,
-            parsed.index,
-            parsed.inflated,
-        ))
+        Ok(Opened {
+            path: path.to_path_buf(),
+            file,
+            parsed,
+        })
+    }
+
+    pub(super) const fn limits_in_force(&self) -> &Limits {
+        &self.limits
     }
 }
 

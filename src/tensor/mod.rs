@@ -40,6 +40,8 @@ pub struct TensorView<'a> {
     entry: Entry<'a>,
     source: &'a [u8],
     file: Option<usize>,
+    /// Added to the entry's storage number: shards number theirs from 0.
+    first_storage: u32,
     shape: Cow<'a, [usize]>,
     /// `None` where the elements lie side by side in row-major order.
     strides: Option<Cow<'a, [usize]>>,
@@ -61,11 +63,17 @@ pub struct Location {
 impl<'a> TensorView<'a> {
     /// The whole tensor of `entry`, whose bytes lie in `source`, which is file number `file` or an
     /// inflated member.
-    pub(crate) fn new(entry: Entry<'a>, source: &'a [u8], file: Option<usize>) -> Self {
+    pub(crate) fn new(
+        entry: Entry<'a>,
+        source: &'a [u8],
+        file: Option<usize>,
+        first_storage: u32,
+    ) -> Self {
         Self {
             entry,
             source,
             file,
+            first_storage,
             shape: Cow::Borrowed(entry.shape()),
             strides: entry.strides().map(Cow::Borrowed),
             span: entry.span(),
@@ -142,7 +150,7 @@ impl<'a> TensorView<'a> {
     /// one buffer) come from one storage.
     #[must_use]
     pub const fn storage(&self) -> u32 {
-        self.entry.storage()
+        self.first_storage.saturating_add(self.entry.storage())
     }
 
     /// Where the bytes lie in the checkpoint's files; `None` for an inflated member, and for a

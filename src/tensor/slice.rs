@@ -58,6 +58,7 @@ impl<'a> TensorView<'a> {
             entry: self.entry,
             source: self.source,
             file: self.file,
+            first_storage: self.first_storage,
             shape: Cow::Owned(narrowed),
             strides: (!contiguous).then_some(Cow::Owned(strides)),
             span,
