@@ -37,6 +37,38 @@ pub(super) fn f16_to_f32(bits: u16) -> f32 {
     f32::from_bits(sign | magnitude)
 }
 
+/// Writes a half, rounded to nearest, ties to even.
+#[inline(always)]
+pub(super) fn put_f16(block: &mut [u8], at: usize, value: f32) {
+    let bits = half::f16::from_f32(value).to_bits();
+    block[at..at + 2].copy_from_slice(&bits.to_le_bytes());
+}
+
+/// The value that lies farthest from 0, the first of several.
+pub(super) fn largest(values: &[f32]) -> f32 {
+    let farther = |best: f32, &value: &f32| {
+        if value.abs() > best.abs() {
+            value
+        } else {
+            best
+        }
+    };
+    let first = values.first().copied().unwrap_or_default();
+    values.iter().fold(first, farther)
+}
+
+/// The least and the greatest value.
+pub(super) fn range(values: &[f32]) -> (f32, f32) {
+    let least = values.iter().copied().fold(f32::INFINITY, f32::min);
+    let greatest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    (least, greatest)
+}
+
+/// 1 / d, and 0 for a block of zeros.
+pub(super) fn inverse(d: f32) -> f32 {
+    if d == 0.0 { 0.0 } else { 1.0 / d }
+}
+
 /// An 8-bit float of `exponent_bits` and the rest mantissa.
 #[derive(Clone, Copy)]
 pub(super) struct Small {

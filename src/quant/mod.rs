@@ -13,6 +13,7 @@
 )]
 
 mod convert;
+mod encode;
 mod output;
 mod plain;
 
@@ -50,6 +51,7 @@ mod parallel;
 #[cfg(test)]
 mod tests;
 
+pub use encode::{QUANTIZABLE, quantize};
 pub use output::Output;
 
 use crate::dtype::DType;

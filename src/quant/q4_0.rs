@@ -8,7 +8,7 @@
 //!
 //! Source: ggml 0.25.3 `ggml-common.h` and `ggml-quants.c`, `dequantize_row_q4_0`.
 
-use super::convert::f16_at;
+use super::convert::{f16_at, inverse, largest, put_f16};
 
 pub(super) const ELEMENTS: usize = 32;
 pub(super) const BYTES: usize = 18;
@@ -19,5 +19,16 @@ pub(super) fn decode(block: &[u8; BYTES], out: &mut [f32; ELEMENTS]) {
     for (at, &byte) in block[2..].iter().enumerate() {
         out[at] = (i32::from(byte & 15) - 8) as f32 * d;
         out[at + 16] = (i32::from(byte >> 4) - 8) as f32 * d;
+    }
+}
+
+/// Quantizes one block, byte-equal to PyPI `gguf` 0.19.0 `quants.py` on finite values.
+pub(super) fn encode(values: &[f32; ELEMENTS], block: &mut [u8; BYTES]) {
+    let d = largest(values) / -8.0;
+    let inverse = inverse(d);
+    let q = |value: f32| ((value * inverse + 8.5) as u8).min(15);
+    put_f16(block, 0, d);
+    for (at, byte) in block[2..].iter_mut().enumerate() {
+        *byte = q(values[at]) | q(values[at + 16]) << 4;
     }
 }

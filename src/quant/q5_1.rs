@@ -8,7 +8,8 @@
 //!
 //! Source: ggml 0.25.3 `ggml-common.h` and `ggml-quants.c`, `dequantize_row_q5_1`.
 
-use super::convert::{f16_at, u32_at};
+use super::convert::{f16_at, inverse, put_f16, range, u32_at};
+use super::q5_0::put_five_bits;
 
 pub(super) const ELEMENTS: usize = 32;
 pub(super) const BYTES: usize = 24;
@@ -24,4 +25,15 @@ pub(super) fn decode(block: &[u8; BYTES], out: &mut [f32; ELEMENTS]) {
         out[at] = (u32::from(byte & 15) | low_bit << 4) as f32 * d + m;
         out[at + 16] = (u32::from(byte >> 4) | high_bit << 4) as f32 * d + m;
     }
+}
+
+/// Quantizes one block, byte-equal to PyPI `gguf` 0.19.0 `quants.py` on finite values.
+pub(super) fn encode(values: &[f32; ELEMENTS], block: &mut [u8; BYTES]) {
+    let (least, greatest) = range(values);
+    let d = (greatest - least) / 31.0;
+    let inverse = inverse(d);
+    put_f16(block, 0, d);
+    put_f16(block, 2, least);
+    let q = |value: f32| (((value - least) * inverse + 0.5) as u8).min(31);
+    put_five_bits(&mut block[4..], &values.map(q));
 }
