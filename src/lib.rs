@@ -37,7 +37,8 @@
 //! # Features
 //!
 //! `mmap` (default): map files instead of reading them. `rayon` (default): decode large tensors on several
-//! threads. Without them every file is read into memory and decoded on one thread.
+//! threads. `convert` (default): write model files. Without the first two every file is read into memory
+//! and decoded on one thread.
 
 #![deny(unsafe_code)]
 #![warn(unreachable_pub)]
@@ -60,6 +61,8 @@
 
 pub mod bytes;
 pub mod checkpoint;
+#[cfg(feature = "convert")]
+pub mod convert;
 pub mod dtype;
 pub mod error;
 pub mod findings;
@@ -74,7 +77,7 @@ pub mod tensor;
 
 pub use checkpoint::{Checkpoint, FileInfo, OpenOptions, open};
 pub use dtype::{Class, DType};
-pub use error::{Error, ErrorKind, Format, Result};
+pub use error::{Caller, Error, ErrorKind, Format, Malformed, Result};
 pub use findings::{Finding, Findings, Severity, Verdict};
 pub use index::{Array, Metadata, MetadataView, Text, Value, ValueType};
 pub use limits::{Limits, Strictness};

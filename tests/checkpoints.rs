@@ -75,7 +75,7 @@ fn a_shard_opens_alone_when_asked() {
     let path = support::file("gguf/split").join(shard_name(1));
     let model = OpenOptions::new().single_file(true).open(path).unwrap();
     assert_eq!(model.files().len(), 1);
-    assert!(model.len() > 0);
+    assert!(!model.is_empty());
 }
 
 /// The error, which must name the file `no`.

@@ -33,6 +33,12 @@ macro_rules! value_types {
                 match code { $($code => Some(Self::$variant),)* _ => None }
             }
 
+            /// The GGUF code of the type.
+            #[must_use]
+            pub const fn code(self) -> u32 {
+                match self { $(Self::$variant => $code,)* }
+            }
+
             /// Bytes of one value; `None` for strings and arrays.
             #[must_use]
             pub const fn bytes(self) -> Option<u64> {

@@ -49,7 +49,7 @@ pub(super) fn encode(values: &[f32; ELEMENTS], block: &mut [u8; BYTES]) {
                 };
                 3 * number + trit
             });
-            block[start + at] = ((number * 256 + 242) / 243) as u8;
+            block[start + at] = (number * 256_u16).div_ceil(243) as u8;
         }
     }
     put_f16(block, 52, d);

@@ -1,0 +1,102 @@
+//! Metadata values to be written, in GGUF's encoding.
+
+use crate::error::{Caller, Error, Format, Result};
+use crate::index::{Value, ValueType};
+
+/// A metadata value to write into a GGUF file.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum OutputValue<'a> {
+    /// A 32-bit unsigned integer, as most keys of the specification have.
+    U32(u32),
+    /// A 64-bit unsigned integer.
+    U64(u64),
+    /// A 32-bit signed integer.
+    I32(i32),
+    /// A 32-bit float.
+    F32(f32),
+    /// A boolean.
+    Bool(bool),
+    /// Text.
+    String(&'a str),
+    /// A list of texts.
+    Strings(&'a [&'a str]),
+    /// A value of another file, copied as it is.
+    Copied(Value<'a>),
+}
+
+impl OutputValue<'_> {
+    /// Appends type and value, little-endian.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
+        match *self {
+            Self::U32(number) => return encode_value(Value::U32(number), out),
+            Self::U64(number) => return encode_value(Value::U64(number), out),
+            Self::I32(number) => return encode_value(Value::I32(number), out),
+            Self::F32(number) => return encode_value(Value::F32(number), out),
+            Self::Bool(truth) => return encode_value(Value::Bool(truth.into()), out),
+            Self::Copied(value) => return encode_value(value, out),
+            Self::String(text) => {
+                code(ValueType::String, out);
+                string(text.as_bytes(), out);
+            }
+            Self::Strings(texts) => {
+                code(ValueType::Array, out);
+                code(ValueType::String, out);
+                out.extend(crate::bytes::to_u64(texts.len()).to_le_bytes());
+                for text in texts {
+                    string(text.as_bytes(), out);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn encode_value(value: Value<'_>, out: &mut Vec<u8>) -> Result<()> {
+    code(value.value_type(), out);
+    let Value::Array(array) = value else {
+        scalar(value, out);
+        return Ok(());
+    };
+    if array.value_type() == ValueType::Array {
+        return Err(Error::caller(Caller::DoesNotFit {
+            what: "an array of arrays",
+            value: format!("{array:?}"),
+            format: Format::Gguf,
+        }));
+    }
+    code(array.value_type(), out);
+    out.extend(array.len().to_le_bytes());
+    for element in array.iter() {
+        scalar(element, out);
+    }
+    Ok(())
+}
+
+/// The code of a type: its place in the specification's list.
+fn code(value_type: ValueType, out: &mut Vec<u8>) {
+    out.extend(value_type.code().to_le_bytes());
+}
+
+pub(super) fn string(bytes: &[u8], out: &mut Vec<u8>) {
+    out.extend(crate::bytes::to_u64(bytes.len()).to_le_bytes());
+    out.extend(bytes);
+}
+
+/// Anything but an array, without its type.
+fn scalar(value: Value<'_>, out: &mut Vec<u8>) {
+    match value {
+        Value::U8(number) | Value::Bool(number) => out.push(number),
+        Value::I8(number) => out.push(number.cast_unsigned()),
+        Value::U16(number) => out.extend(number.to_le_bytes()),
+        Value::I16(number) => out.extend(number.to_le_bytes()),
+        Value::U32(number) => out.extend(number.to_le_bytes()),
+        Value::I32(number) => out.extend(number.to_le_bytes()),
+        Value::F32(number) => out.extend(number.to_le_bytes()),
+        Value::U64(number) => out.extend(number.to_le_bytes()),
+        Value::I64(number) => out.extend(number.to_le_bytes()),
+        Value::F64(number) => out.extend(number.to_le_bytes()),
+        Value::String(text) => string(text.as_bytes(), out),
+        Value::Array(_) => {}
+    }
+}
