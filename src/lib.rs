@@ -75,11 +75,11 @@ pub mod shape;
 pub mod source;
 pub mod tensor;
 
-pub use checkpoint::{Checkpoint, FileInfo, OpenOptions, open};
+pub use checkpoint::{Checkpoint, Content, FileInfo, OpenOptions, Region, open};
 pub use dtype::{Class, DType};
 pub use error::{Caller, Error, ErrorKind, Format, Malformed, Result};
 pub use findings::{Finding, Findings, Severity, Verdict};
 pub use index::{Array, Metadata, MetadataView, Text, Value, ValueType};
 pub use limits::{Limits, Strictness};
 pub use source::Access;
-pub use tensor::{Element, Location, TensorView};
+pub use tensor::{Element, Location, TensorView, Validity};

@@ -2,9 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+mod layout;
 mod open;
 mod split;
 
+pub use layout::{Content, Region};
 pub use open::{OpenOptions, open};
 
 use std::fmt;

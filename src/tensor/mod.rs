@@ -12,8 +12,10 @@ mod dequantize;
 mod slice;
 mod strided;
 mod typed;
+mod validate;
 
 pub use typed::Element;
+pub use validate::Validity;
 
 use std::borrow::Cow;
 use std::fmt;

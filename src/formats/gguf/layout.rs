@@ -5,6 +5,7 @@
 //! size nobody knows, ends where the next one starts.
 
 use super::Header;
+use super::fork_types::name_and_bytes;
 use super::tensor_info::{TensorInfo, TensorInfos, data_bytes, dtype};
 use crate::bytes::{Span, align_up, to_u64, to_usize};
 use crate::dtype::DType;
@@ -214,8 +215,24 @@ impl Place<'_> {
         Ok(size)
     }
 
-    /// What lies between an opaque tensor and the next one, or the end of the file.
+    /// What lies between an opaque tensor and the next one, or the end of the file; less, if a fork's
+    /// type explains all but the padding.
     fn opaque_bytes(&self, info: &TensorInfo, next: Option<&TensorInfo>) -> Result<u64> {
+        let extent = self.opaque_extent(info, next)?;
+        match self.fork_type(info, extent) {
+            Some((_, bytes)) => Ok(bytes),
+            None => Ok(extent),
+        }
+    }
+
+    /// The fork's type of an id, if its size and the padding fill the extent.
+    fn fork_type(&self, info: &TensorInfo, extent: u64) -> Option<(&'static str, u64)> {
+        let (name, bytes) = name_and_bytes(info.type_id, self.infos.shape(info))?;
+        let padded = self.data.padded(bytes).ok()?;
+        (extent == bytes || extent == padded).then_some((name, bytes))
+    }
+
+    fn opaque_extent(&self, info: &TensorInfo, next: Option<&TensorInfo>) -> Result<u64> {
         let end = match next {
             Some(next) => next.offset,
             None => self.data.file_bytes.saturating_sub(self.data.start),
@@ -247,8 +264,9 @@ impl Place<'_> {
         let span =
             Span::new("the tensor", start, data_bytes, self.data.file_bytes).for_tensor(name)?;
         let dtype = dtype(info.type_id);
-        let code = match dtype {
-            DType::Opaque => format!("ggml:{}", info.type_id),
+        let code = match (dtype, self.fork_type(info, data_bytes)) {
+            (DType::Opaque, Some((name, _))) => name.to_owned(),
+            (DType::Opaque, None) => format!("ggml:{}", info.type_id),
             _ => String::new(),
         };
         builder.push(
@@ -266,7 +284,7 @@ impl Place<'_> {
         )?;
         if dtype == DType::Opaque {
             let message = format!(
-                "tensor {name:?} has the unknown ggml type {}: only its bytes can be read",
+                "tensor {name:?} has type {code}, id {}, which ggml does not have: only its bytes can be read",
                 info.type_id
             );
             builder.finding(Finding::new(Severity::Warning, "unknown-dtype", message).at(at));

@@ -16,12 +16,15 @@
 //!
 //! Left to others: opening files, split models, dequantization.
 
+mod fork_types;
 mod header;
 mod key_value;
 mod layout;
+mod model;
 mod tensor_info;
 
 pub use header::Header;
+pub use model::{Model, PerLayer, Tokenizer};
 
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 
