@@ -13,23 +13,26 @@ use std::process::ExitCode;
 
 use common::{Arguments, human_bytes, human_count, printable};
 use serde::{Serialize, Serializer};
-use weighbridge::{Checkpoint, OpenOptions, TensorView, Value};
+use weighbridge::{Checkpoint, Content, OpenOptions, TensorView, Value};
 
 const HELP: &str = "\
 Shows what a model file holds: tensors, metadata, findings. Runs nothing in it.
 
-usage: inspect PATH [--json] [--metadata] [--digest]
+usage: inspect PATH [--json] [--metadata] [--digest] [--layout] [--check] [--lenient]
 
   --json      print one JSON object
   --metadata  show every metadata key (JSON always has them)
-  --digest    add the sha256 of each tensor's elements
+  --digest    add the sha256 of each tensor's elements, and one of the whole model that does not
+              depend on its metadata or container
+  --layout    show what every byte of the files holds
+  --check     look for NaN, infinity and bad block scales
   --lenient   accept files that are sloppy but have one meaning
 
 exit status: 0 done, 2 could not do it
 ";
 
 fn main() -> ExitCode {
-    let switches = ["json", "metadata", "digest", "lenient"];
+    let switches = ["json", "metadata", "digest", "layout", "check", "lenient"];
     let arguments = match Arguments::parse(HELP, &switches, &[]) {
         Ok(arguments) => arguments,
         Err(message) => return common::fail(message),
@@ -55,8 +58,14 @@ fn main() -> ExitCode {
     };
     if json {
         print_json(path, &model, &tensors, digests);
-    } else {
-        print_table(path, &model, &tensors, &digests, arguments.has("metadata"));
+        return ExitCode::SUCCESS;
+    }
+    print_table(path, &model, &tensors, &digests, arguments.has("metadata"));
+    if arguments.has("layout") {
+        print_layout(&model);
+    }
+    if arguments.has("check") {
+        print_check(&tensors);
     }
     ExitCode::SUCCESS
 }
@@ -101,6 +110,8 @@ struct Totals {
     tensors: usize,
     elements: u64,
     bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -127,6 +138,8 @@ fn print_json(
     digests: Vec<Option<String>>,
 ) {
     let files = model.files().iter();
+    let mut totals = totals(tensors);
+    totals.sha256 = common::model_digest(tensors, &digests);
     let report = Report {
         schema: 1,
         path,
@@ -147,7 +160,7 @@ fn print_json(
             .zip(digests)
             .map(|(tensor, sha256)| as_record(tensor, sha256))
             .collect(),
-        totals: totals(tensors),
+        totals,
         verdict: model.verdict().name(),
         findings: model
             .findings()
@@ -252,6 +265,11 @@ fn print_table(
     write_metadata(&mut text, model, metadata);
     write_tensors(&mut text, tensors, digests);
     write_mix(&mut text, tensors);
+    write_blocks(&mut text, tensors);
+    write_tokenizer(&mut text, model);
+    if let Some(digest) = common::model_digest(tensors, digests) {
+        let _ = writeln!(text, "\nmodel sha256 {digest}");
+    }
     let _ = writeln!(text, "\nverdict: {}", model.verdict());
     for finding in model.findings() {
         let place = finding
@@ -363,4 +381,124 @@ fn write_mix(text: &mut String, tensors: &[TensorView<'_>]) {
             human_bytes(bytes)
         );
     }
+}
+
+/// Parameters per block of a transformer: `blk.7.`, `model.layers.7.`, …
+fn write_blocks(text: &mut String, tensors: &[TensorView<'_>]) {
+    let mut blocks: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut others: u64 = 0;
+    for tensor in tensors {
+        let number = tensor.name().split('.').find_map(|part| part.parse().ok());
+        let elements = tensor.elements() as u64;
+        match number {
+            Some(block) => *blocks.entry(block).or_default() += elements,
+            None => others = others.saturating_add(elements),
+        }
+    }
+    let (Some(least), Some(most)) = (blocks.values().min(), blocks.values().max()) else {
+        return;
+    };
+    if blocks.len() < 2 {
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "\n{} blocks of {} to {} parameters, {} outside them",
+        blocks.len(),
+        human_count(*least),
+        human_count(*most),
+        human_count(others)
+    );
+}
+
+/// The vocabulary of a GGUF model in one line.
+fn write_tokenizer(text: &mut String, model: &Checkpoint) {
+    let metadata = weighbridge::formats::gguf::Model::new(model.metadata());
+    if model.metadata().get("tokenizer.ggml.tokens").is_none() {
+        return;
+    }
+    let tokenizer = match metadata.tokenizer() {
+        Ok(tokenizer) => tokenizer,
+        Err(error) => {
+            let _ = writeln!(text, "\ntokenizer: {error}");
+            return;
+        }
+    };
+    let kind = tokenizer
+        .kind()
+        .ok()
+        .flatten()
+        .unwrap_or("of an unknown kind");
+    let merges = tokenizer.merges().count();
+    let _ = write!(
+        text,
+        "\ntokenizer {}, {} tokens, {merges} merges",
+        printable(kind, 20),
+        tokenizer.len()
+    );
+    for name in ["bos", "eos", "unknown", "padding"] {
+        match tokenizer.special(name) {
+            Ok(Some(id)) => {
+                let token = usize::try_from(id)
+                    .ok()
+                    .and_then(|id| tokenizer.tokens().nth(id));
+                let token =
+                    token.map_or_else(String::new, |token| token.to_string_lossy().into_owned());
+                let _ = write!(text, ", {name} {id} {:?}", printable(&token, 20));
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let _ = write!(text, ", {name}: {error}");
+            }
+        }
+    }
+    text.push('\n');
+}
+
+fn print_layout(model: &Checkpoint) {
+    let mut text = String::from("\n      offset        length  content\n");
+    for region in model.layout() {
+        let content = match &region.content {
+            Content::Head => String::from("header"),
+            Content::Tensor(name) => printable(name, 64),
+            Content::Between { zero: true } => String::from("- zeros"),
+            Content::Between { zero: false } => String::from("- other bytes"),
+            _ => String::from("?"),
+        };
+        let _ = writeln!(
+            text,
+            "{:>12}  {:>12}  {content}",
+            region.offset, region.length
+        );
+    }
+    common::print(&text);
+}
+
+fn print_check(tensors: &[TensorView<'_>]) {
+    let bar = common::progress_bar(tensors.iter().map(TensorView::byte_length).sum());
+    let mut text = String::new();
+    let mut checked = 0;
+    for tensor in tensors {
+        match tensor.validate() {
+            Ok(validity) if validity.is_valid() => checked += 1,
+            Ok(validity) => {
+                let name = printable(tensor.name(), 64);
+                let first = validity.first.unwrap_or_default();
+                let _ = writeln!(
+                    text,
+                    "{name}: {} values are no finite numbers, the first at {first}",
+                    validity.not_finite
+                );
+            }
+            Err(error) => {
+                let _ = writeln!(text, "{error}");
+            }
+        }
+        bar.inc(tensor.byte_length());
+    }
+    bar.finish_and_clear();
+    common::print(&format!(
+        "\n{text}{checked} of {} tensors hold finite numbers only\n",
+        tensors.len()
+    ));
 }

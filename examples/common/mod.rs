@@ -139,6 +139,23 @@ pub fn digests(tensors: &[TensorView<'_>]) -> Vec<Option<String>> {
     digests
 }
 
+/// One digest of a whole model, from the digests of its tensors: names, dtypes, shapes and values count,
+/// metadata, order and container do not.
+pub fn model_digest(tensors: &[TensorView<'_>], digests: &[Option<String>]) -> Option<String> {
+    let mut lines = Vec::new();
+    for (tensor, digest) in tensors.iter().zip(digests) {
+        let name = hex(tensor.name().as_bytes());
+        let dtype = tensor.dtype_name();
+        lines.push(format!(
+            "{name} {dtype} {:?} {}\n",
+            tensor.shape(),
+            digest.as_ref()?
+        ));
+    }
+    lines.sort();
+    (!lines.is_empty()).then(|| hex(&Sha256::digest(lines.concat())))
+}
+
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -146,9 +163,18 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// A name from a file, safe to print: escaped, and cut in the middle if it is long.
+/// A name from a file, safe to print: control and invisible characters escaped, cut in the middle if it
+/// is long.
 pub fn printable(name: &str, most: usize) -> String {
-    let escaped: String = name.escape_debug().collect();
+    let visible = |character: char| {
+        let hidden = matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+        if hidden || character.is_control() {
+            character.escape_debug().collect()
+        } else {
+            String::from(character)
+        }
+    };
+    let escaped: String = name.chars().map(visible).collect();
     let length = escaped.chars().count();
     if length <= most {
         return escaped;
