@@ -328,3 +328,49 @@ fn the_layout_covers_every_byte_once() {
         Content::Between { zero: false }
     );
 }
+
+#[test]
+fn nvfp4_values_are_multiplied_by_their_scale() {
+    // Scale byte 0x38 is 1, halved; nibble 2 is 2: every value is 1.
+    let block = [&[0x38; 4][..], &[0x22; 32]].concat();
+    let ones = open(&Gguf::default().tensor("w.weight", &[64], 40, &block));
+    let mut values = [0.0_f32; 64];
+    let tensor = ones.tensor("w.weight").unwrap();
+    assert!(ones.scale_of(&tensor).is_none());
+    ones.dequantize_scaled_into(&tensor, &mut values).unwrap();
+    assert_eq!(values, [1.0; 64]);
+    let scale = |values: &[f32]| {
+        values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect::<Vec<u8>>()
+    };
+    let file = |scales: &[f32]| {
+        let two = [block.clone(), block.clone()].concat();
+        let file = Gguf::default().tensor("w.weight", &[64, 2], 40, &two);
+        open(&file.tensor("w.scale", &[scales.len() as u64], 0, &scale(scales)))
+    };
+    for (scales, expected) in [(&[3.0][..], [3.0, 3.0]), (&[0.5, 2.0], [0.5, 2.0])] {
+        let model = file(scales);
+        let tensor = model.tensor("w.weight").unwrap();
+        let mut values = [half::f16::ZERO; 128];
+        model.dequantize_scaled_into(&tensor, &mut values).unwrap();
+        assert!(
+            values[..64]
+                .iter()
+                .all(|value| value.to_f32() == expected[0])
+        );
+        assert!(
+            values[64..]
+                .iter()
+                .all(|value| value.to_f32() == expected[1])
+        );
+    }
+    let wrong = file(&[1.0, 2.0, 3.0]);
+    let tensor = wrong.tensor("w.weight").unwrap();
+    assert!(
+        wrong
+            .dequantize_scaled_into(&tensor, &mut [0.0_f32; 128])
+            .is_err()
+    );
+}

@@ -4,6 +4,7 @@
 
 mod layout;
 mod open;
+mod scale;
 mod split;
 
 pub use layout::{Content, Region};
