@@ -74,7 +74,9 @@ fn main() {
         drop(content.unwrap());
     });
     let ratio = candle.as_secs_f64() / ours.as_secs_f64();
-    println!("candle-core  {candle:>10.2?}  {candle_peak:>12} bytes of heap, {ratio:.1} times our time");
+    println!(
+        "candle-core  {candle:>10.2?}  {candle_peak:>12} bytes of heap, {ratio:.1} times our time"
+    );
     if let Some(python) = arguments.next() {
         let script = "import sys,time,resource\nfrom gguf import GGUFReader\n\
             before=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\nstart=time.perf_counter()\n\
@@ -86,9 +88,14 @@ fn main() {
             .unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         let mut numbers = text.split_whitespace();
-        let seconds: f64 = numbers.next().and_then(|number| number.parse().ok()).unwrap_or(f64::NAN);
+        let seconds: f64 = numbers
+            .next()
+            .and_then(|number| number.parse().ok())
+            .unwrap_or(f64::NAN);
         let kilobytes = numbers.next().unwrap_or("?");
         let ratio = seconds / ours.as_secs_f64();
-        println!("gguf-py      {seconds:>9.2}s  {kilobytes:>9} kB resident, {ratio:.0} times our time");
+        println!(
+            "gguf-py      {seconds:>9.2}s  {kilobytes:>9} kB resident, {ratio:.0} times our time"
+        );
     }
 }
