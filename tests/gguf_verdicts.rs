@@ -104,6 +104,14 @@ fn every_named_case_has_its_verdict() {
         .pair_u32("general.alignment", 32)
         .info(b"a", &[3], 24, 0);
     let inconsistent = inconsistent.info(b"b", &[3], 24, 3).data(&[0; 64]).build();
+    let version_1 = Gguf {
+        version: 1,
+        ..Gguf::default()
+    };
+    let version_1 = version_1
+        .pair_u32("k", 1)
+        .tensor("t", &[8], 0, &[0; 32])
+        .build();
     let cases: Vec<(&str, Vec<u8>, Verdict)> = vec![
         (
             "HEADER_BAD_MAGIC",
@@ -116,9 +124,14 @@ fn every_named_case_has_its_verdict() {
         ),
         ("HEADER_BAD_VERSION_0", version(0), Rejected),
         (
-            "HEADER_BAD_VERSION_1",
+            "HEADER_BAD_VERSION_1 (lengths of version 3)",
             version(1),
-            AcceptedHere("version 1 is read, by its own rules"),
+            Rejected,
+        ),
+        (
+            "HEADER_BAD_VERSION_1 (its own lengths)",
+            version_1,
+            AcceptedHere("version 1 is read"),
         ),
         ("HEADER_BAD_VERSION_FUTURE", version(4), Rejected),
         (
