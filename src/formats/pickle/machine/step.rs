@@ -352,17 +352,20 @@ impl Machine<'_, '_> {
     fn stack_global(&mut self) -> Result<()> {
         let name = self.pop()?;
         let module = self.pop()?;
+        // A string of Python 2 is text to an unpickler of Python 3, hence a name too.
         let text = |id: NodeId| match self.tree.node(id) {
-            Some(Node::Str(start, length)) => Ok(Text {
+            Some(Node::Str(start, length) | Node::ByteString(start, length)) => Ok(Text {
                 start,
                 length,
                 decoded: false,
             }),
-            Some(Node::DecodedStr(start, length)) => Ok(Text {
-                start,
-                length,
-                decoded: true,
-            }),
+            Some(Node::DecodedStr(start, length) | Node::DecodedByteString(start, length)) => {
+                Ok(Text {
+                    start,
+                    length,
+                    decoded: true,
+                })
+            }
             _ => Err(Error::unexpected(
                 "STACK_GLOBAL",
                 "not given text",
