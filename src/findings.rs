@@ -116,6 +116,8 @@ impl Finding {
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
     list: Vec<Finding>,
+    /// How many of each code are kept: counted, so that a million findings cost a million steps.
+    kept: Vec<(&'static str, usize)>,
     dropped: u64,
     verdict: Verdict,
 }
@@ -129,15 +131,17 @@ impl Findings {
         if let Severity::Verdict(verdict) = finding.severity {
             self.verdict = self.verdict.max(verdict);
         }
-        let alike = self
-            .list
-            .iter()
-            .rev()
-            .filter(|kept| kept.code == finding.code);
-        if alike.take(Self::MOST).count() == Self::MOST {
-            self.dropped = self.dropped.saturating_add(1);
-        } else {
-            self.list.push(finding);
+        let slot = self.kept.iter().position(|(code, _)| *code == finding.code);
+        let slot = slot.unwrap_or_else(|| {
+            self.kept.push((finding.code, 0));
+            self.kept.len().saturating_sub(1)
+        });
+        match self.kept.get_mut(slot) {
+            Some((_, count)) if *count < Self::MOST => {
+                *count = count.saturating_add(1);
+                self.list.push(finding);
+            }
+            _ => self.dropped = self.dropped.saturating_add(1),
         }
     }
 

@@ -231,6 +231,47 @@ fn a_view_of_2_to_40_elements_costs_nothing_until_it_is_copied() {
     assert!(peak < SMALL, "{peak} bytes");
 }
 
+#[test]
+fn a_million_of_anything_costs_a_million_steps() {
+    let _alone = alone();
+    // Each of these took quadratic time before it was bounded: the test would not end.
+    let many = 300_000;
+    let itself = [b"}q\0(".to_vec(), b"K\x01h\0".repeat(many), b"u".to_vec()].concat();
+    let calls = [b"](".to_vec(), b"N)R".repeat(many), b"e".to_vec()].concat();
+    let names: Vec<Vec<u8>> = (0..many / 4).map(|at| text(&format!("{at:06}"))).collect();
+    let buffers: Vec<(Vec<u8>, Vec<u8>)> = names
+        .iter()
+        .map(|name| (name.clone(), b"N".to_vec()))
+        .collect();
+    let hidden = [b"\x8f(".to_vec(), names.concat(), b"\x90".to_vec()].concat();
+    let module = dict(&[
+        (text("_parameters"), b"}".to_vec()),
+        (text("_modules"), b"}".to_vec()),
+        (text("_buffers"), dict(&buffers)),
+        (text("_non_persistent_buffers_set"), hidden),
+    ]);
+    let module = [b"cm\nM\n)\x81".to_vec(), module, b"b".to_vec()].concat();
+    let shared = [
+        b"](".to_vec(),
+        b"N".repeat(many),
+        b"eq\x010](".to_vec(),
+        b"h\x01".repeat(many),
+        b"e".to_vec(),
+    ]
+    .concat();
+    for (name, body) in [
+        ("itself", itself),
+        ("calls", calls),
+        ("module", module),
+        ("shared", shared),
+    ] {
+        let file = checkpoint(&pickle(body));
+        let opened = OpenOptions::new().allow_dangerous(true).from_bytes(file);
+        // The shared list stands for 9 * 10^10 values: more than the walk may visit.
+        assert_eq!(opened.is_ok(), name != "shared", "{name}: {opened:?}");
+    }
+}
+
 /// Opens a file on a thread with a stack of 64 KiB.
 fn open_on_a_small_stack(file: Vec<u8>, strictness: Strictness) {
     let options = OpenOptions::new().strictness(strictness);

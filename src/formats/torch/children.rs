@@ -1,5 +1,7 @@
 //! What the containers and objects of a pickle hold, with the part of a name that leads to each.
 
+use std::collections::HashSet;
+
 use crate::formats::pickle::{NodeId, Object, Tree, Value};
 
 /// What a child adds to the path.
@@ -120,7 +122,7 @@ impl<'t> Children<'t, '_> {
     }
 
     /// The texts in a set: protocols below 4 write it as a call with a list.
-    fn members(self, set: NodeId) -> Vec<&'t str> {
+    fn members(self, set: NodeId) -> HashSet<&'t str> {
         let items = match self.tree.value(set) {
             Value::Set(items) => Some(items),
             Value::Object(object) => self.first_sequence(object),

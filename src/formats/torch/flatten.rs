@@ -115,6 +115,16 @@ impl<'t> Walk<'t, '_, '_, '_> {
         slot.is_some_and(|slot| std::mem::replace(slot, value))
     }
 
+    fn is_on_path(&self, node: NodeId) -> bool {
+        self.on_path.get(node.position()).copied().unwrap_or(false)
+    }
+
+    fn note_cycle(&mut self) {
+        let message = format!("{:?} contains itself", shortened(&self.path));
+        self.builder
+            .finding(Finding::new(Severity::Warning, "cycle", message));
+    }
+
     fn visit(&mut self, node: NodeId) -> Result<()> {
         self.visits_left = self.visits_left.checked_sub(1).ok_or_else(|| {
             let nodes = to_u64(self.tree.len());
@@ -141,6 +151,11 @@ impl<'t> Walk<'t, '_, '_, '_> {
                         .collect(),
                 )
             }
+            // Checked before its children are listed: a dict may hold itself a million times.
+            Rebuilt::Other if self.is_on_path(node) => {
+                self.note_cycle();
+                Ok(())
+            }
             Rebuilt::Other => match children(self.tree, node) {
                 Some(children) => self.enter(node, children),
                 None => self.scalar(node),
@@ -155,9 +170,7 @@ impl<'t> Walk<'t, '_, '_, '_> {
         let depth = to_u64(self.open.len()).saturating_add(1);
         self.budget.allow(Limit::Nesting, depth)?;
         if self.mark(node, true) {
-            let message = format!("{:?} contains itself", shortened(&self.path));
-            self.builder
-                .finding(Finding::new(Severity::Warning, "cycle", message));
+            self.note_cycle();
             return Ok(());
         }
         let charged = to_u64(
