@@ -22,7 +22,7 @@ mod tree;
 
 pub use event::{Anomaly, Event, EventKind, Sink};
 pub use opcode::Opcode;
-pub use tree::{Global, NodeId, Object, Tree, Value};
+pub use tree::{Global, LONGEST_NAME, NodeId, Object, Tree, Value};
 
 use crate::error::{Context, Format, Result};
 use crate::limits::Budget;

@@ -8,6 +8,10 @@ use std::fmt;
 
 use super::opcode::Opcode;
 
+/// Bytes of the longest name, key or other text that is looked at as such. Honest ones have fewer than
+/// 200.
+pub const LONGEST_NAME: usize = 4096;
+
 /// The place of a node in its [`Tree`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub(super) u32);
@@ -243,11 +247,14 @@ impl Tree<'_> {
         }
     }
 
-    /// The text, if the value is text of either Python and valid UTF-8.
+    /// The text, if the value is text of either Python, valid UTF-8 and at most [`LONGEST_NAME`] bytes
+    /// long: short enough to be looked at again and again, as a memo lets a file ask for.
     #[must_use]
     pub fn str(&self, id: NodeId) -> Option<&str> {
         match self.value(id) {
-            Value::Str(text) | Value::ByteString(text) => std::str::from_utf8(text).ok(),
+            Value::Str(text) | Value::ByteString(text) if text.len() <= LONGEST_NAME => {
+                std::str::from_utf8(text).ok()
+            }
             _ => None,
         }
     }

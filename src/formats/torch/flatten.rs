@@ -17,7 +17,7 @@ use crate::index::{Absence, Builder, Draft, ValueType};
 use crate::limits::{Budget, Limit};
 
 /// Bytes of names per byte of pickle. Honest files stay below 2.
-const NAMES_PER_BYTE: u64 = 16;
+const NAMES_PER_BYTE: u64 = 8;
 
 /// The name of a tensor that is the whole object.
 const ROOT: &str = "tensor";
@@ -79,7 +79,7 @@ impl<'t> Walk<'t, '_, '_, '_> {
             self.path.truncate(open.path);
             match open.children.next() {
                 Some((label, child)) => {
-                    self.extend_path(&label);
+                    self.extend_path(&label)?;
                     self.visit(child)?;
                 }
                 None => self.close(),
@@ -95,7 +95,8 @@ impl<'t> Walk<'t, '_, '_, '_> {
         }
     }
 
-    fn extend_path(&mut self, label: &Label<'_>) {
+    fn extend_path(&mut self, label: &Label<'_>) -> Result<()> {
+        let before = self.path.len();
         use std::fmt::Write as _;
         // A key of the outermost container stands alone, even an empty one.
         if self.open.len() > 1 {
@@ -108,6 +109,18 @@ impl<'t> Walk<'t, '_, '_, '_> {
             Label::Described(text) => self.path.write_str(text),
             Label::Place(place) => write!(self.path, "#{place}"),
         };
+        self.spend_names(self.path.len().saturating_sub(before))
+    }
+
+    /// Names and values are written once for each path that leads to them: a few bytes of the pickle
+    /// must not ask for many.
+    fn spend_names(&mut self, bytes: usize) -> Result<()> {
+        let bytes = to_u64(bytes);
+        self.names_left = self.names_left.checked_sub(bytes).ok_or_else(|| {
+            let what = "the names and texts of all paths, in bytes";
+            Error::limit(what, bytes, self.names_left)
+        })?;
+        Ok(())
     }
 
     fn mark(&mut self, node: NodeId, value: bool) -> bool {
@@ -190,22 +203,25 @@ impl<'t> Walk<'t, '_, '_, '_> {
 
     /// A number, truth value or text becomes metadata under its path.
     fn scalar(&mut self, node: NodeId) -> Result<()> {
-        let (value_type, bytes) = match self.tree.value(node) {
-            Value::Bool(value) => (ValueType::Bool, vec![u8::from(value)]),
-            Value::Int(value) => (ValueType::I64, value.to_le_bytes().to_vec()),
-            Value::Float(value) => (ValueType::F64, value.to_le_bytes().to_vec()),
-            Value::Str(text) | Value::ByteString(text) => (ValueType::String, text.to_vec()),
+        let value = self.tree.value(node);
+        let text = match value {
+            Value::Str(text) | Value::ByteString(text) => text,
+            Value::Bool(_) | Value::Int(_) | Value::Float(_) => &[],
             _ => return Ok(()),
         };
         let used = to_u64(self.builder.metadata().len()).saturating_add(1);
-        let names_left = self.names_left.checked_sub(to_u64(self.path.len()));
-        if names_left.is_none()
-            || self.open.is_empty()
-            || self.budget.allow(Limit::MetadataEntries, used).is_err()
-        {
+        let full = self.budget.allow(Limit::MetadataEntries, used).is_err();
+        let cost = to_u64(self.path.len()).saturating_add(to_u64(text.len()));
+        if self.open.is_empty() || full || cost > self.names_left {
             return self.note_full();
         }
-        self.names_left = names_left.unwrap_or_default();
+        self.names_left = self.names_left.saturating_sub(cost);
+        let (value_type, bytes) = match value {
+            Value::Bool(value) => (ValueType::Bool, vec![u8::from(value)]),
+            Value::Int(value) => (ValueType::I64, value.to_le_bytes().to_vec()),
+            Value::Float(value) => (ValueType::F64, value.to_le_bytes().to_vec()),
+            _ => (ValueType::String, text.to_vec()),
+        };
         self.budget
             .spend_heap(to_u64(self.path.len()).saturating_add(48))?;
         if !self.metadata.insert(self.path.clone()) {
@@ -237,15 +253,7 @@ impl<'t> Walk<'t, '_, '_, '_> {
         } else {
             self.path.clone()
         };
-        let length = to_u64(name.len());
-        self.names_left = self.names_left.checked_sub(length).ok_or_else(|| {
-            let what = "the names of all tensors, in bytes";
-            Error::limit(
-                what,
-                length.saturating_add(self.names_left),
-                self.names_left,
-            )
-        })?;
+        self.spend_names(name.len())?;
         self.push(&name, &spec)
             .for_tensor(&name)
             .at(spec.declared_at)?;

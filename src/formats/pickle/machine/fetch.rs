@@ -4,9 +4,7 @@ use super::Machine;
 use crate::bytes::{to_u64, to_usize};
 use crate::error::{Error, Malformed, Result};
 use crate::formats::pickle::opcode::Argument;
-
-/// Bytes of a line that names a global; longer ones are no name.
-const LONGEST_NAME: usize = 64 * 1024;
+use crate::formats::pickle::tree::LONGEST_NAME;
 
 /// An argument, as ranges of the input.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +88,7 @@ impl Machine<'_, '_> {
                 return Err(Error::malformed(Malformed::OutOfRange {
                     what: "the length of a name",
                     value: most.try_into().unwrap_or(i128::MAX),
-                    expected: "less than 65536",
+                    expected: "less than 4096",
                 }));
             }
             return Err(self.truncated("a line", to_u64(rest.len()).saturating_add(1)));

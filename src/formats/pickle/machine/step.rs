@@ -7,7 +7,7 @@ use crate::error::{Error, Malformed, Result};
 use crate::formats::pickle::event::{Anomaly, EventKind};
 use crate::formats::pickle::opcode::Opcode;
 use crate::formats::pickle::text;
-use crate::formats::pickle::tree::{EMPTY, GlobalNode, Node, NodeId, Text};
+use crate::formats::pickle::tree::{EMPTY, GlobalNode, LONGEST_NAME, Node, NodeId, Text};
 
 impl Machine<'_, '_> {
     pub(super) fn step(&mut self, argument: Fetched) -> Result<()> {
@@ -373,6 +373,14 @@ impl Machine<'_, '_> {
             )),
         };
         let (module, name) = (text(module)?, text(name)?);
+        let longest = module.length.max(name.length);
+        if to_u64(LONGEST_NAME) < u64::from(longest) {
+            return Err(Self::malformed(Malformed::OutOfRange {
+                what: "the length of a name",
+                value: longest.into(),
+                expected: "less than 4096",
+            }));
+        }
         let global = self.global(module, name)?;
         self.push(global)
     }
