@@ -79,7 +79,7 @@ pub use checkpoint::{Checkpoint, Content, FileInfo, OpenOptions, Region, open};
 pub use dtype::{Class, DType};
 pub use error::{Caller, Error, ErrorKind, Format, Malformed, Result};
 pub use findings::{Finding, Findings, Severity, Verdict};
-pub use index::{Array, Metadata, MetadataView, Text, Value, ValueType};
+pub use index::{Array, Attributes, Metadata, MetadataView, Text, Value, ValueType};
 pub use limits::{Limits, Strictness};
 pub use source::Access;
 pub use tensor::{Element, Location, TensorView, Validity};

@@ -1,5 +1,6 @@
 //! Builds an [`Index`], checking each entry once.
 
+use super::attributes::{Attributes, Interned};
 use super::{Absence, Index, Metadata, Record, Signs};
 use crate::bytes::{Endian, Span, to_u64, to_usize};
 use crate::dtype::DType;
@@ -31,6 +32,8 @@ pub struct Draft<'a> {
     pub endian: Endian,
     /// Sign changes to be made when the values are read.
     pub signs: Signs,
+    /// What the writing framework knew of it.
+    pub attributes: Attributes<'a>,
     /// Why there are no bytes, if there are none.
     pub absent: Option<Absence>,
     /// Where the file declares the tensor, for errors.
@@ -50,6 +53,7 @@ impl Default for Draft<'_> {
             storage: None,
             endian: Endian::Little,
             signs: Signs::default(),
+            attributes: Attributes::default(),
             absent: None,
             declared_at: 0,
         }
@@ -61,6 +65,7 @@ impl Default for Draft<'_> {
 pub struct Builder {
     index: Index,
     declared_at: Vec<u64>,
+    interned: Interned,
 }
 
 impl Builder {
@@ -138,9 +143,13 @@ impl Builder {
             Some(storage) => storage,
             None => self.new_storage(),
         };
+        let attributes = self
+            .interned
+            .place(&mut self.index, draft.attributes, budget)?;
         let record = Record {
-            name: self.push_text(draft.name, budget)?,
-            code: self.push_text(draft.code, budget)?.1,
+            attributes,
+            name: self.index.push_text(draft.name, budget)?,
+            code: self.index.push_text(draft.code, budget)?.1,
             numbers,
             rank: u32::try_from(draft.shape.len()).unwrap_or(u32::MAX),
             strided,
@@ -187,20 +196,6 @@ impl Builder {
             self.index.numbers.push(number);
         }
         Ok(())
-    }
-
-    fn push_text(&mut self, text: &str, budget: &mut Budget) -> Result<(usize, u32)> {
-        let start = self.index.text.len();
-        if self.index.text.capacity().saturating_sub(start) < text.len() {
-            let additional = text.len().max(start / 2).max(64);
-            budget.spend_heap(to_u64(additional))?;
-            self.index
-                .text
-                .try_reserve_exact(additional)
-                .map_err(|_| Error::out_of_memory())?;
-        }
-        self.index.text.push_str(text);
-        Ok((start, u32::try_from(text.len()).unwrap_or(u32::MAX)))
     }
 
     /// Positions of the entries, sorted by where their bytes start, then by where they end.

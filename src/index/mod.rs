@@ -6,10 +6,12 @@
 
 #![forbid(unsafe_code)]
 
+mod attributes;
 mod builder;
 mod metadata;
 mod value;
 
+pub use attributes::Attributes;
 pub use builder::{Builder, Draft};
 pub use metadata::{Metadata, MetadataView};
 pub use value::{Array, Text, Value, ValueType};
@@ -28,6 +30,7 @@ pub struct Index {
     text: String,
     numbers: Vec<usize>,
     entries: Vec<Record>,
+    attributes: Vec<attributes::Stored>,
     by_name: Vec<u32>,
     metadata: Metadata,
     findings: Findings,
@@ -60,6 +63,10 @@ impl Signs {
 pub enum Absence {
     /// Only dtype and shape were saved (a meta tensor of torch).
     ShapeOnly,
+    /// The data was handed to the loader beside the pickle (protocol 5, out of band).
+    OutOfBand,
+    /// Its storage is not in the file.
+    NoStorage,
 }
 
 impl Absence {
@@ -68,6 +75,8 @@ impl Absence {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::ShapeOnly => "only its shape was saved",
+            Self::OutOfBand => "its data was kept outside the pickle",
+            Self::NoStorage => "its storage is not in the file",
         }
     }
 }
@@ -88,6 +97,8 @@ struct Record {
     signs: Signs,
     source: u32,
     storage: u32,
+    /// Place in the index's attributes, from 1; 0 for none.
+    attributes: u32,
     span: Span,
 }
 
@@ -275,6 +286,12 @@ impl<'a> Entry<'a> {
     #[must_use]
     pub const fn signs(&self) -> Signs {
         self.record.signs
+    }
+
+    /// What the writing framework knew of the tensor.
+    #[must_use]
+    pub fn attributes(&self) -> Attributes<'a> {
+        self.index.attributes_at(self.record.attributes)
     }
 
     /// How many bytes a view of repeated elements may be copied to ([`Limits::expanded_bytes`]).

@@ -23,7 +23,7 @@ use std::fmt;
 use crate::bytes::{Endian, Span, to_usize};
 use crate::dtype::DType;
 use crate::error::{Caller, Error, Result};
-use crate::index::Entry;
+use crate::index::{Attributes, Entry};
 
 /// A tensor of a checkpoint, or a part of one, borrowed.
 ///
@@ -146,6 +146,12 @@ impl<'a> TensorView<'a> {
     #[must_use]
     pub const fn endian(&self) -> Endian {
         self.entry.endian()
+    }
+
+    /// What the writing framework knew of the tensor: device, class, `requires_grad`.
+    #[must_use]
+    pub fn attributes(&self) -> Attributes<'a> {
+        self.entry.attributes()
     }
 
     /// Which storage the tensor is a view of. Tensors with the same number (tied weights, slices of

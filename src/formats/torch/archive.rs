@@ -3,10 +3,11 @@
 //! Members stand under one prefix, that of the first member: `data.pkl` describes, `data/KEY`
 //! holds a storage, `byteorder` and `version` are text. `constants.pkl` marks TorchScript.
 
-use super::flatten;
+use super::buffers::Buffers;
+use super::flatten::{self, Stream};
 use super::policy::Policy;
 use super::storages::Storages;
-use crate::bytes::{Buffer, Endian, Span, to_u64};
+use crate::bytes::{Endian, Span, to_u64};
 use crate::error::{Context, Error, Format, Malformed, Result, shortened};
 use crate::findings::{Finding, Severity};
 use crate::formats::zip::{Archive, Member, check_crc, inflate};
@@ -50,11 +51,11 @@ pub fn read(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
         bytes,
         archive: &archive,
         prefix: prefix(&archive)?,
-        inflated: Vec::new(),
+        inflated: Buffers::default(),
     };
     let mut builder = Builder::new();
     let read = reader.read(&mut builder, budget);
-    let inflated = reader.inflated;
+    let inflated = reader.inflated.into_list();
     read.in_format(format)?;
     builder.findings(archive.into_findings());
     Ok(Parsed {
@@ -97,7 +98,7 @@ struct Reader<'a, 'b> {
     bytes: &'a [u8],
     archive: &'b Archive<'a>,
     prefix: &'a str,
-    inflated: Vec<Buffer>,
+    inflated: Buffers,
 }
 
 impl<'a> Reader<'a, '_> {
@@ -110,14 +111,14 @@ impl<'a> Reader<'a, '_> {
         let endian = self.endian(budget)?;
         let mut storages = self.storages(endian, builder, budget)?;
         let pickle = &pickle;
-        let (source, contents) = self.contents(pickle, budget)?;
+        let source = self.contents(pickle, budget)?;
         budget
             .allow(Limit::PickleBytes, pickle.size)
             .in_member(pickle.name)?;
         // A stored pickle has its offsets in the file, an inflated one in the member.
         let base = if source == 0 { pickle.data.start() } else { 0 };
         let mut policy = Policy::new(pickle.name);
-        let contents = match self.inflated.get(contents) {
+        let contents = match self.inflated.get(source) {
             Some(buffer) => buffer.bytes(),
             None => pickle.stored(self.bytes),
         };
@@ -133,7 +134,21 @@ impl<'a> Reader<'a, '_> {
             return Err(trailing.in_member(pickle.name).at(base.saturating_add(end)));
         }
         builder.findings(policy.into_findings());
-        flatten::tensors(&loaded, &mut storages, builder, budget).in_member(pickle.name)?;
+        let mut buffers = self.inflated.continued();
+        let stream = Stream {
+            source,
+            ..Stream::default()
+        };
+        flatten::tensors(
+            &loaded,
+            stream,
+            &mut storages,
+            &mut buffers,
+            builder,
+            budget,
+        )
+        .in_member(pickle.name)?;
+        self.inflated.append(buffers);
         self.note_members(&storages, builder);
         Ok(())
     }
@@ -145,20 +160,11 @@ impl<'a> Reader<'a, '_> {
             .find(|member| member.name.strip_prefix(self.prefix) == Some(name))
     }
 
-    /// The number of the source that holds a member, and the place of its buffer if it had to be
-    /// inflated.
-    fn contents(&mut self, member: &Member<'a>, budget: &mut Budget) -> Result<(u32, usize)> {
+    /// The number of the source that holds a member, which is inflated if it has to be.
+    fn contents(&mut self, member: &Member<'a>, budget: &mut Budget) -> Result<u32> {
         match inflate(self.bytes, member, budget)? {
-            None => Ok((0, usize::MAX)),
-            Some(buffer) => {
-                budget.grow(&mut self.inflated)?;
-                let place = self.inflated.len();
-                self.inflated.push(buffer);
-                Ok((
-                    u32::try_from(self.inflated.len()).unwrap_or(u32::MAX),
-                    place,
-                ))
-            }
+            None => Ok(0),
+            Some(buffer) => self.inflated.push(buffer, budget),
         }
     }
 
@@ -234,8 +240,8 @@ impl<'a> Reader<'a, '_> {
             if member.is_folder() {
                 continue;
             }
-            let (source, place) = self.contents(member, budget)?;
-            let span = match self.inflated.get(place) {
+            let source = self.contents(member, budget)?;
+            let span = match self.inflated.get(source) {
                 Some(buffer) => Span::all(buffer.bytes()),
                 None => member.data,
             };

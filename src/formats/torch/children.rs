@@ -22,6 +22,13 @@ pub(super) fn children<'t>(tree: &'t Tree<'_>, node: NodeId) -> Option<Vec<Child
     Children { tree }.of(node)
 }
 
+/// What the saved attributes of an object hold.
+pub(super) fn state_children<'t>(tree: &'t Tree<'_>, state: NodeId, children: &mut Vec<Child<'t>>) {
+    if !matches!(tree.value(state), Value::None) {
+        Children { tree }.state_children(state, children);
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Children<'t, 'a> {
     tree: &'t Tree<'a>,
@@ -52,6 +59,12 @@ impl<'t> Children<'t, '_> {
                 Value::Dict(pairs) => self.labelled(pairs),
                 _ => vec![(number(0), first)],
             });
+        }
+        if name.1 == "_reconstruct" && name.0.starts_with("numpy.") {
+            // An array of objects: its items.
+            let state = object.state.and_then(|state| self.tree.sequence(state));
+            let items = state.and_then(|state| self.tree.sequence(*state.get(4)?));
+            return Some(numbered(items.unwrap_or_default()));
         }
         let mut children = self.items(object);
         if is_container(name) {
@@ -219,6 +232,7 @@ fn is_plain_data((module, name): (&str, &str)) -> bool {
             | ("torch.serialization", "_get_layout")
             | ("torch.torch_version", "TorchVersion")
             | ("datetime" | "decimal" | "uuid" | "pathlib", _)
+            | ("numpy", "dtype")
             | ("builtins", "bytearray" | "complex" | "slice" | "range")
     )
 }

@@ -5,15 +5,19 @@
 //! a container may be entered several times, but all visits together are bounded by the number of
 //! values in the pickle.
 
-use super::children::{Label, children};
-use super::rebuild::{Rebuilt, Spec, StorageId, rebuild};
+use std::collections::{HashMap, HashSet};
+
+use super::buffers::Buffers;
+use super::children::{Label, children, state_children};
+use super::rebuild::{Data, Rebuilt, Spec, rebuild};
 use super::storages::Storages;
-use crate::bytes::{Span, to_u64};
+use super::{numpy, placed};
+use crate::bytes::{Buffer, Endian, Span, to_u64};
 use crate::dtype::DType;
-use crate::error::{Context, Error, Malformed, Result, shortened};
+use crate::error::{Context, Error, Result, shortened};
 use crate::findings::{Finding, Severity};
 use crate::formats::pickle::{Loaded, NodeId, Tree, Value};
-use crate::index::{Absence, Builder, Draft, ValueType};
+use crate::index::{Absence, Attributes, Builder, Draft, ValueType};
 use crate::limits::{Budget, Limit};
 
 /// Bytes of names per byte of pickle. Honest files stay below 2.
@@ -22,30 +26,54 @@ const NAMES_PER_BYTE: u64 = 8;
 /// The name of a tensor that is the whole object.
 const ROOT: &str = "tensor";
 
-/// Adds every tensor of `loaded` to `builder`.
+/// Where a pickle came from, and what its tensors are called.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Stream<'p> {
+    /// What stands before every name.
+    pub(super) prefix: &'p str,
+    /// The source that holds the pickle itself.
+    pub(super) source: u32,
+    /// Whether a storage may be missing: then its tensors are listed without bytes.
+    pub(super) partial: bool,
+}
+
+/// Adds every tensor of `loaded` to `builder`, and decoded arrays to `buffers`.
 pub(super) fn tensors(
     loaded: &Loaded<'_>,
+    stream: Stream<'_>,
     storages: &mut Storages<'_>,
+    buffers: &mut Buffers,
     builder: &mut Builder,
     budget: &mut Budget,
 ) -> Result<()> {
     let nodes = to_u64(loaded.tree.len());
     let mut walk = Walk {
         tree: &loaded.tree,
+        stream,
         storages,
+        buffers,
+        arrays: HashMap::new(),
         builder,
         budget,
-        path: String::new(),
+        path: stream.prefix.to_owned(),
         open: Vec::new(),
         on_path: vec![false; loaded.tree.len()],
         visits_left: nodes.saturating_mul(4).saturating_add(64),
-        metadata: std::collections::HashSet::new(),
+        metadata: HashSet::new(),
         metadata_full: false,
         names_left: to_u64(loaded.length)
             .saturating_mul(NAMES_PER_BYTE)
             .saturating_add(64 * 1024),
     };
     walk.run(loaded.root)
+}
+
+/// Where the bytes of an array lie: its source, its span, and the storage that its aliases share.
+#[derive(Clone, Copy)]
+struct Array {
+    source: u32,
+    span: Span,
+    storage: u32,
 }
 
 /// A container that is being walked.
@@ -59,14 +87,17 @@ struct Open<'t> {
 
 struct Walk<'t, 'a, 's, 'k> {
     tree: &'t Tree<'a>,
+    stream: Stream<'s>,
     storages: &'s mut Storages<'k>,
+    buffers: &'s mut Buffers,
+    arrays: HashMap<NodeId, Array>,
     builder: &'s mut Builder,
     budget: &'s mut Budget,
     path: String,
     open: Vec<Open<'t>>,
     on_path: Vec<bool>,
     visits_left: u64,
-    metadata: std::collections::HashSet<String>,
+    metadata: HashSet<String>,
     metadata_full: bool,
     /// Bytes that names may still take: a long key over many values must not multiply.
     names_left: u64,
@@ -149,13 +180,17 @@ impl<'t> Walk<'t, '_, '_, '_> {
         })?;
         match rebuild(self.tree, node).for_tensor(&self.path)? {
             Rebuilt::Tensor(spec) => self.tensor(node, *spec),
-            Rebuilt::Parts(parts) => {
+            Rebuilt::Parts(kind, parts) => {
                 let message = format!(
-                    "tensor {:?} is sparse: its parts are listed as tensors",
+                    "tensor {:?} is {kind}: its parts are listed as tensors",
                     shortened(&self.path)
                 );
+                let code = match kind {
+                    "nested" => "nested-tensor",
+                    _ => "sparse-tensor",
+                };
                 self.builder
-                    .finding(Finding::new(Severity::Note, "sparse-tensor", message));
+                    .finding(Finding::new(Severity::Note, code, message));
                 let parts = parts.into_iter();
                 self.enter(
                     node,
@@ -164,12 +199,23 @@ impl<'t> Walk<'t, '_, '_, '_> {
                         .collect(),
                 )
             }
+            Rebuilt::Scalar(dtype, endian, data) => self.numpy_scalar(dtype, endian, data),
+            Rebuilt::Unknown(function) if !self.is_on_path(node) => {
+                let message = format!(
+                    "{:?} is made by {:?}, which is not known: its arguments are listed",
+                    shortened(&self.path),
+                    shortened(function.name)
+                );
+                self.builder
+                    .finding(Finding::new(Severity::Warning, "unknown-rebuild", message));
+                self.enter(node, children(self.tree, node).unwrap_or_default())
+            }
             // Checked before its children are listed: a dict may hold itself a million times.
-            Rebuilt::Other if self.is_on_path(node) => {
+            _ if self.is_on_path(node) => {
                 self.note_cycle();
                 Ok(())
             }
-            Rebuilt::Other => match children(self.tree, node) {
+            _ => match children(self.tree, node) {
                 Some(children) => self.enter(node, children),
                 None => self.scalar(node),
             },
@@ -209,19 +255,36 @@ impl<'t> Walk<'t, '_, '_, '_> {
             Value::Bool(_) | Value::Int(_) | Value::Float(_) => &[],
             _ => return Ok(()),
         };
-        let used = to_u64(self.builder.metadata().len()).saturating_add(1);
-        let full = self.budget.allow(Limit::MetadataEntries, used).is_err();
-        let cost = to_u64(self.path.len()).saturating_add(to_u64(text.len()));
-        if self.open.is_empty() || full || cost > self.names_left {
-            return self.note_full();
-        }
-        self.names_left = self.names_left.saturating_sub(cost);
         let (value_type, bytes) = match value {
             Value::Bool(value) => (ValueType::Bool, vec![u8::from(value)]),
             Value::Int(value) => (ValueType::I64, value.to_le_bytes().to_vec()),
             Value::Float(value) => (ValueType::F64, value.to_le_bytes().to_vec()),
-            _ => (ValueType::String, text.to_vec()),
+            _ => return self.metadata(ValueType::String, text),
         };
+        self.metadata(value_type, &bytes)
+    }
+
+    /// A scalar of NumPy becomes metadata as a number of Python's does.
+    fn numpy_scalar(&mut self, dtype: DType, endian: Endian, data: NodeId) -> Result<()> {
+        match numpy::scalar(self.tree, dtype, endian, data).for_tensor(&self.path)? {
+            Some((value_type, bytes)) => self.metadata(value_type, &bytes),
+            None => {
+                let message = format!("{:?}: a {dtype} scalar", shortened(&self.path));
+                let finding = Finding::new(Severity::Note, "scalar", message);
+                self.builder.finding(finding);
+                Ok(())
+            }
+        }
+    }
+
+    fn metadata(&mut self, value_type: ValueType, bytes: &[u8]) -> Result<()> {
+        let used = to_u64(self.builder.metadata().len()).saturating_add(1);
+        let full = self.budget.allow(Limit::MetadataEntries, used).is_err();
+        let cost = to_u64(self.path.len()).saturating_add(to_u64(bytes.len()));
+        if self.open.is_empty() || full || cost > self.names_left {
+            return self.note_full();
+        }
+        self.names_left = self.names_left.saturating_sub(cost);
         self.budget
             .spend_heap(to_u64(self.path.len()).saturating_add(48))?;
         if !self.metadata.insert(self.path.clone()) {
@@ -231,10 +294,10 @@ impl<'t> Walk<'t, '_, '_, '_> {
             return Ok(());
         }
         let metadata = self.builder.metadata();
-        match (value_type, std::str::from_utf8(&bytes)) {
+        match (value_type, std::str::from_utf8(bytes)) {
             (ValueType::String, Ok(text)) => metadata.push_string(&self.path, text, 0, self.budget),
             (ValueType::String, Err(_)) => Ok(()),
-            _ => metadata.push_scalar(&self.path, value_type, &bytes, 0, self.budget),
+            _ => metadata.push_scalar(&self.path, value_type, bytes, 0, self.budget),
         }
     }
 
@@ -248,21 +311,32 @@ impl<'t> Walk<'t, '_, '_, '_> {
     }
 
     fn tensor(&mut self, node: NodeId, spec: Spec<'t>) -> Result<()> {
-        let name = if self.open.is_empty() {
-            ROOT.to_owned()
-        } else {
-            self.path.clone()
+        let name = match self.path.strip_suffix('.') {
+            // The whole pickle is one tensor.
+            _ if self.path.is_empty() && self.open.is_empty() => ROOT.to_owned(),
+            Some(stem) if self.open.is_empty() => stem.to_owned(),
+            _ => self.path.clone(),
         };
         self.spend_names(name.len())?;
         self.push(&name, &spec)
             .for_tensor(&name)
             .at(spec.declared_at)?;
         let companions = spec.companions.into_iter();
-        let companions = companions.map(|(label, node)| (Label::Text(label), node));
-        self.enter(node, companions.collect())
+        let mut inner: Vec<_> = companions
+            .map(|(label, node)| (Label::Text(label), node))
+            .collect();
+        if let Some(state) = spec.state {
+            state_children(self.tree, state, &mut inner);
+        }
+        if self.is_on_path(node) {
+            self.note_cycle();
+            return Ok(());
+        }
+        self.enter(node, inner)
     }
 
     fn push(&mut self, name: &str, spec: &Spec<'_>) -> Result<()> {
+        let (class_module, class_name) = spec.class;
         let mut draft = Draft {
             name,
             dtype: spec.dtype,
@@ -270,87 +344,92 @@ impl<'t> Walk<'t, '_, '_, '_> {
             shape: &spec.shape,
             endian: self.storages.endian,
             signs: spec.signs,
+            attributes: Attributes {
+                requires_grad: spec.requires_grad,
+                device: "",
+                class_module,
+                class_name,
+            },
             declared_at: spec.declared_at,
             ..Draft::default()
         };
         let empty = spec.shape.contains(&0);
-        let found = match &spec.storage {
-            None => {
-                draft.absent = Some(Absence::ShapeOnly);
+        let id = match &spec.data {
+            Data::Absent(absence) => {
+                draft.absent = Some(*absence);
+                if *absence == Absence::ShapeOnly {
+                    draft.attributes.device = "meta";
+                }
                 return self.builder.push(&draft, self.budget);
             }
-            Some(id) => (self.storages.find(id.key), id),
+            Data::Inline(data, endian) => {
+                let array = self.array(*data)?;
+                draft.endian = *endian;
+                draft.source = array.source;
+                draft.storage = Some(array.storage);
+                draft.span = if empty { Span::default() } else { array.span };
+                draft.strides = (!empty).then_some(&spec.strides);
+                return self.builder.push(&draft, self.budget);
+            }
+            Data::Storage(id) => id,
         };
-        let (storage, id) = match found {
-            (Some(storage), id) => (storage, id),
+        draft.attributes.device = id.location;
+        if id.location == "meta" {
+            draft.absent = Some(Absence::ShapeOnly);
+            return self.builder.push(&draft, self.budget);
+        }
+        let Some(storage) = self.storages.find(id.key) else {
             // An empty tensor needs no bytes, and some writers leave its storage out.
-            (None, _) if empty => return self.builder.push(&draft, self.budget),
-            (None, id) => return Err(Error::missing("storage", id.key)),
+            if !empty && !self.stream.partial {
+                return Err(Error::missing("storage", id.key));
+            }
+            draft.absent = (!empty).then_some(Absence::NoStorage);
+            return self.builder.push(&draft, self.budget);
         };
         draft.source = storage.source;
         draft.storage = Some(storage.number);
-        let window = self.window(storage.span, id)?;
+        let window = placed::window(storage.span, id)?;
         if empty {
             draft.span = window.part(0, 0).unwrap_or_default();
         } else {
-            draft.span = part(window, spec)?;
+            draft.span = placed::part(window, spec)?;
             draft.strides = Some(&spec.strides);
         }
         self.builder.push(&draft, self.budget)
     }
 
-    /// The bytes of the storage that a tensor may use: all, or those of a legacy view.
-    fn window(&self, span: Span, id: &StorageId<'_>) -> Result<Span> {
-        let bytes = id.elements.checked_mul(id.element_bytes);
-        if bytes != Some(span.length()) {
-            return Err(Error::malformed(Malformed::Mismatch {
-                what: "the bytes of a storage",
-                found: span.length(),
-                expected: bytes.unwrap_or(u64::MAX),
-            }));
+    /// Finds the bytes of an array: in the pickle, or decoded into a buffer of their own.
+    fn array(&mut self, node: NodeId) -> Result<Array> {
+        if let Some(&array) = self.arrays.get(&node) {
+            return Ok(array);
         }
-        let Some((first, count)) = id.view else {
-            return Ok(span);
+        let decoded = numpy::most_bytes(self.tree, node);
+        self.budget.spend_inflated(decoded)?;
+        let bytes = numpy::data(self.tree, node)?;
+        let (source, span) = match self.tree.bytes_offset(node) {
+            Some(offset) => {
+                let length = to_u64(bytes.len());
+                let end = offset.saturating_add(length);
+                (
+                    self.stream.source,
+                    Span::new("an array", offset, length, end)?,
+                )
+            }
+            None => {
+                let mut buffer = Buffer::zeroed(bytes.len())?;
+                buffer.bytes_mut().copy_from_slice(&bytes);
+                let span = Span::all(buffer.bytes());
+                (self.buffers.push(buffer, self.budget)?, span)
+            }
         };
-        first
-            .checked_mul(id.element_bytes)
-            .zip(count.checked_mul(id.element_bytes))
-            .and_then(|(start, length)| span.part(start, length))
-            .ok_or_else(|| outside(first.saturating_add(count), id.elements))
+        let storage = self.builder.new_storage();
+        let array = Array {
+            source,
+            span,
+            storage,
+        };
+        self.budget.spend_heap(64)?;
+        self.arrays.insert(node, array);
+        Ok(array)
     }
-}
-
-/// The bytes from a tensor's first element to its last.
-fn part(window: Span, spec: &Spec<'_>) -> Result<Span> {
-    let reach = spec.reach()?;
-    let block = to_u64(spec.dtype.block_elements());
-    let block_bytes = match spec.dtype {
-        // Nobody knows its size: everything from the offset on.
-        DType::Opaque => return Ok(window),
-        dtype => to_u64(dtype.block_bytes()),
-    };
-    let bytes = |elements: u64| elements.div_ceil(block).checked_mul(block_bytes);
-    bytes(spec.offset)
-        .zip(bytes(reach))
-        .and_then(|(start, length)| window.part(start, length))
-        .ok_or_else(|| {
-            let held = window.length().checked_div(block_bytes).unwrap_or_default();
-            outside(
-                spec.offset.saturating_add(reach),
-                held.saturating_mul(block),
-            )
-        })
-}
-
-#[cold]
-fn outside(needed: u64, held: u64) -> Error {
-    Error::malformed(Malformed::OutOfRange {
-        what: "the last element of a tensor in its storage",
-        value: needed.into(),
-        expected: if held == 0 {
-            "none: the storage is empty"
-        } else {
-            "inside the storage"
-        },
-    })
 }

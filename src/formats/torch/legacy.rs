@@ -10,12 +10,13 @@
 
 use std::collections::HashMap;
 
-use super::flatten;
+use super::buffers::Buffers;
+use super::flatten::{self, Stream};
 use super::policy::Policy;
-use super::rebuild::StorageId;
+use super::storage_id::StorageId;
 use super::storages::Storages;
 use crate::bytes::{Cursor, Endian, Span, to_u64};
-use crate::error::{Context, Error, Format, Malformed, Result};
+use crate::error::{Context, Error, ErrorKind, Format, Malformed, Result};
 use crate::findings::{Finding, Severity};
 use crate::formats::Parsed;
 use crate::formats::pickle::{self, Event, EventKind, Loaded, Sink, Tree, Value};
@@ -35,7 +36,11 @@ const VERSION: i64 = 1001;
 pub fn read(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
     let mut builder = Builder::new();
     let mut policy = Policy::new("");
-    let mut reader = Reader { bytes, at: 0 };
+    let mut reader = Reader {
+        bytes,
+        at: 0,
+        buffers: Buffers::default(),
+    };
     let first = reader.load(&mut policy, budget)?;
     // The first value decides, as in torch, whatever protocol it was written with.
     let is_legacy = matches!(first.tree.value(first.root), Value::BigInt(MAGIC));
@@ -50,13 +55,15 @@ pub fn read(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
     Ok(Parsed {
         format,
         index: builder.finish(bytes, budget).in_format(format)?,
-        inflated: Vec::new(),
+        inflated: reader.buffers.into_list(),
     })
 }
 
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Arrays that had to be decoded.
+    buffers: Buffers,
 }
 
 /// Hears the events for the policy, and keeps the storages that the object asks for.
@@ -99,24 +106,54 @@ impl<'a> Reader<'a> {
         Ok(loaded)
     }
 
+    /// A bare pickle, and those that are stacked behind it, as repeated calls of `pickle.load` read
+    /// them: their names start with their place.
     fn read_pickle(
-        &self,
-        loaded: &Loaded<'a>,
+        &mut self,
+        first: &Loaded<'a>,
         policy: Policy,
         builder: &mut Builder,
         budget: &mut Budget,
     ) -> Result<()> {
         builder.findings(policy.into_findings());
-        let mut storages = Storages::new(Endian::Little);
-        flatten::tensors(loaded, &mut storages, builder, budget)?;
-        let count = to_u64(self.bytes.len().saturating_sub(self.at));
-        if count > 0 {
-            // `pickle.load` leaves them; another load from the same file would read them.
-            let message = format!("{count} bytes follow the pickle");
-            let finding = Finding::new(Severity::Warning, "trailing-bytes", message);
-            builder.finding(finding.at(to_u64(self.at)));
+        self.flatten(first, "", builder, budget)?;
+        let mut number: u32 = 1;
+        while self.at < self.bytes.len() {
+            let at = to_u64(self.at);
+            let mut policy = Policy::new(&format!("pickle {number}"));
+            let next = self.load(&mut policy, budget);
+            builder.findings(policy.into_findings());
+            match next {
+                Ok(next) => self.flatten(&next, &format!("#{number}."), builder, budget)?,
+                Err(error) if error.kind() == ErrorKind::Limit => return Err(error),
+                Err(_) => {
+                    // `pickle.load` leaves them; another load from the same file would read them.
+                    let count = to_u64(self.bytes.len()).saturating_sub(at);
+                    let message = format!("{count} bytes follow the pickle");
+                    let finding = Finding::new(Severity::Warning, "trailing-bytes", message);
+                    builder.finding(finding.at(at));
+                    return Ok(());
+                }
+            }
+            number = number.saturating_add(1);
         }
         Ok(())
+    }
+
+    fn flatten(
+        &mut self,
+        loaded: &Loaded<'a>,
+        prefix: &str,
+        builder: &mut Builder,
+        budget: &mut Budget,
+    ) -> Result<()> {
+        let stream = Stream {
+            prefix,
+            ..Stream::default()
+        };
+        let mut storages = Storages::new(Endian::Little);
+        let buffers = &mut self.buffers;
+        flatten::tensors(loaded, stream, &mut storages, buffers, builder, budget)
     }
 
     /// What follows the magic number.
@@ -153,7 +190,9 @@ impl<'a> Reader<'a> {
         let mut storages = self
             .read_storages(&keys, &stated, builder, budget)
             .at(keys_at)?;
-        flatten::tensors(&object, &mut storages, builder, budget)
+        let buffers = &mut self.buffers;
+        let stream = Stream::default();
+        flatten::tensors(&object, stream, &mut storages, buffers, builder, budget)
     }
 
     /// The storages, in the order of the fifth pickle's keys.

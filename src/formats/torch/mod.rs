@@ -14,11 +14,16 @@
 //! Left to others: opening files, checkpoints of many files.
 
 mod archive;
+mod buffers;
+mod call;
 mod children;
 mod flatten;
 mod legacy;
+mod numpy;
+mod placed;
 mod policy;
 mod rebuild;
+mod storage_id;
 mod storages;
 
 pub use archive::read as read_zip;

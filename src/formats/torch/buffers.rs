@@ -1,0 +1,51 @@
+//! Bytes that do not stand in the file as they are: inflated members, decoded arrays.
+
+use crate::bytes::Buffer;
+use crate::error::Result;
+use crate::limits::Budget;
+
+/// The buffers of one checkpoint. Source 0 is the file; buffer `n` is source `n + 1`.
+#[derive(Debug, Default)]
+pub(super) struct Buffers {
+    list: Vec<Buffer>,
+    /// The number of the first one, for a list that continues another.
+    first: u32,
+}
+
+impl Buffers {
+    /// An empty list that continues this one: what borrows from this one may add to that.
+    pub(super) fn continued(&self) -> Self {
+        Self {
+            list: Vec::new(),
+            first: self.next(),
+        }
+    }
+
+    /// Adds a buffer and gives its source number.
+    pub(super) fn push(&mut self, buffer: Buffer, budget: &mut Budget) -> Result<u32> {
+        budget.grow(&mut self.list)?;
+        let number = self.next().saturating_add(1);
+        self.list.push(buffer);
+        Ok(number)
+    }
+
+    /// The bytes of a source; `None` for the file itself.
+    pub(super) fn get(&self, source: u32) -> Option<&Buffer> {
+        let place = source.checked_sub(1)?.checked_sub(self.first)?;
+        self.list.get(usize::try_from(place).ok()?)
+    }
+
+    /// Takes over a list that continued this one.
+    pub(super) fn append(&mut self, mut continued: Self) {
+        self.list.append(&mut continued.list);
+    }
+
+    pub(super) fn into_list(self) -> Vec<Buffer> {
+        self.list
+    }
+
+    fn next(&self) -> u32 {
+        let count = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
+        self.first.saturating_add(count)
+    }
+}

@@ -1,0 +1,62 @@
+//! Where the bytes of a tensor lie inside its storage.
+
+use super::rebuild::Spec;
+use super::storage_id::StorageId;
+use crate::bytes::{Span, to_u64};
+use crate::dtype::DType;
+use crate::error::{Error, Malformed, Result};
+
+/// The bytes of the storage that a tensor may use: all, or those of a legacy view.
+pub(super) fn window(span: Span, id: &StorageId<'_>) -> Result<Span> {
+    let bytes = id.elements.checked_mul(id.element_bytes);
+    if bytes != Some(span.length()) {
+        return Err(Error::malformed(Malformed::Mismatch {
+            what: "the bytes of a storage",
+            found: span.length(),
+            expected: bytes.unwrap_or(u64::MAX),
+        }));
+    }
+    let Some((first, count)) = id.view else {
+        return Ok(span);
+    };
+    first
+        .checked_mul(id.element_bytes)
+        .zip(count.checked_mul(id.element_bytes))
+        .and_then(|(start, length)| span.part(start, length))
+        .ok_or_else(|| outside(first.saturating_add(count), id.elements))
+}
+
+/// The bytes from a tensor's first element to its last.
+pub(super) fn part(window: Span, spec: &Spec<'_>) -> Result<Span> {
+    let reach = spec.reach()?;
+    let block = to_u64(spec.dtype.block_elements());
+    let block_bytes = match spec.dtype {
+        // Nobody knows its size: everything from the offset on.
+        DType::Opaque => return Ok(window),
+        dtype => to_u64(dtype.block_bytes()),
+    };
+    let bytes = |elements: u64| elements.div_ceil(block).checked_mul(block_bytes);
+    bytes(spec.offset)
+        .zip(bytes(reach))
+        .and_then(|(start, length)| window.part(start, length))
+        .ok_or_else(|| {
+            let held = window.length().checked_div(block_bytes).unwrap_or_default();
+            outside(
+                spec.offset.saturating_add(reach),
+                held.saturating_mul(block),
+            )
+        })
+}
+
+#[cold]
+fn outside(needed: u64, held: u64) -> Error {
+    Error::malformed(Malformed::OutOfRange {
+        what: "the last element of a tensor in its storage",
+        value: needed.into(),
+        expected: if held == 0 {
+            "none: the storage is empty"
+        } else {
+            "inside the storage"
+        },
+    })
+}

@@ -1,0 +1,123 @@
+//! What the writing framework knew of a tensor beside its numbers.
+
+use std::collections::HashMap;
+
+use super::Index;
+use crate::bytes::to_u64;
+use crate::error::{Error, Result};
+use crate::limits::Budget;
+
+/// What the writing framework knew of a tensor beside its numbers. Only PyTorch saves such things: for
+/// other formats the texts are empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Attributes<'a> {
+    /// Whether torch would record gradients for it (`requires_grad`).
+    pub requires_grad: bool,
+    /// Where it was when it was saved, in torch's words: `cpu`, `cuda:0`, `meta`.
+    pub device: &'a str,
+    /// Module of its class, for example `torch.nn.parameter`.
+    pub class_module: &'a str,
+    /// Name of its class, for example `Parameter`; from the file, never imported.
+    pub class_name: &'a str,
+}
+
+/// Ranges in the index's text.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Stored {
+    requires_grad: bool,
+    texts: [(usize, u32); 3],
+}
+
+/// Attributes that tensors of one checkpoint share: a file has few different ones.
+#[derive(Debug, Default)]
+pub(super) struct Interned {
+    /// By their texts, joined.
+    places: HashMap<String, u32>,
+    last: String,
+    scratch: String,
+    last_place: u32,
+}
+
+impl Interned {
+    /// The number of a set of attributes in `index.attributes`, from 1; 0 stands for none.
+    pub(super) fn place(
+        &mut self,
+        index: &mut Index,
+        attributes: Attributes<'_>,
+        budget: &mut Budget,
+    ) -> Result<u32> {
+        if attributes == Attributes::default() {
+            return Ok(0);
+        }
+        let texts = [
+            attributes.device,
+            attributes.class_module,
+            attributes.class_name,
+        ];
+        self.scratch.clear();
+        self.scratch
+            .push(if attributes.requires_grad { '1' } else { '0' });
+        for text in texts {
+            // The length first, so that no two sets of texts join to one.
+            self.scratch.push_str(&text.len().to_string());
+            self.scratch.push(':');
+            self.scratch.push_str(text);
+        }
+        if self.scratch == self.last {
+            return Ok(self.last_place);
+        }
+        let known = self.places.get(&self.scratch).copied();
+        let place = match known {
+            Some(place) => place,
+            None => {
+                let mut stored = Stored {
+                    requires_grad: attributes.requires_grad,
+                    ..Stored::default()
+                };
+                for (range, text) in stored.texts.iter_mut().zip(texts) {
+                    *range = index.push_text(text, budget)?;
+                }
+                budget.spend_heap(to_u64(self.scratch.len()).saturating_add(64))?;
+                budget.grow(&mut index.attributes)?;
+                index.attributes.push(stored);
+                let place = u32::try_from(index.attributes.len())
+                    .map_err(|_| Error::unsupported("a file of", "2^32 kinds of tensors"))?;
+                self.places.insert(self.scratch.clone(), place);
+                place
+            }
+        };
+        self.last.clone_from(&self.scratch);
+        self.last_place = place;
+        Ok(place)
+    }
+}
+
+impl Index {
+    pub(super) fn attributes_at(&self, place: u32) -> Attributes<'_> {
+        let stored = usize::try_from(place)
+            .ok()
+            .and_then(|place| self.attributes.get(place.checked_sub(1)?));
+        stored.map_or_else(Attributes::default, |stored| {
+            let [device, class_module, class_name] = stored.texts.map(|text| self.text_of(text));
+            Attributes {
+                requires_grad: stored.requires_grad,
+                device,
+                class_module,
+                class_name,
+            }
+        })
+    }
+
+    pub(super) fn push_text(&mut self, text: &str, budget: &mut Budget) -> Result<(usize, u32)> {
+        let start = self.text.len();
+        if self.text.capacity().saturating_sub(start) < text.len() {
+            let additional = text.len().max(start / 2).max(64);
+            budget.spend_heap(to_u64(additional))?;
+            self.text
+                .try_reserve_exact(additional)
+                .map_err(|_| Error::out_of_memory())?;
+        }
+        self.text.push_str(text);
+        Ok((start, u32::try_from(text.len()).unwrap_or(u32::MAX)))
+    }
+}
