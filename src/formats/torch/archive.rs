@@ -7,6 +7,7 @@ use super::buffers::Buffers;
 use super::flatten::{self, Stream};
 use super::policy::Policy;
 use super::storages::Storages;
+use super::{package, script};
 use crate::bytes::{Endian, Span, to_u64};
 use crate::error::{Context, Error, Format, Malformed, Result, shortened};
 use crate::findings::{Finding, Severity};
@@ -18,6 +19,12 @@ use crate::limits::{Budget, Limit};
 /// The versions that torch's reader accepts (`kMinSupportedFileFormatVersion` and `kMax…`).
 const VERSIONS: std::ops::RangeInclusive<u32> = 1..=10;
 
+/// The member that tells each kind of archive; one with none of them is a plain checkpoint.
+const KINDS: &[(&str, Format)] = &[
+    (".data/extern_modules", Format::TorchPackage),
+    ("constants.pkl", Format::TorchScript),
+];
+
 /// Members beside the pickle and the storages that torch itself writes, as prefixes.
 const KNOWN: &[&str] = &[
     "version",
@@ -25,14 +32,8 @@ const KNOWN: &[&str] = &[
     ".format_version",
     ".storage_alignment",
     ".data/",
-    "constants",
     "code/",
     "extra/",
-    "attributes.pkl",
-    "bytecode.pkl",
-    "mobile_debug_handles.pkl",
-    "preserved_methods",
-    "_extra_files",
 ];
 
 /// Reads a whole zip checkpoint.
@@ -42,19 +43,24 @@ const KNOWN: &[&str] = &[
 /// other kinds; `Limit` if the file needs more than allowed.
 pub fn read(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
     let archive = Archive::read(bytes, budget)?;
-    let format = if has(&archive, "constants.pkl") {
-        Format::TorchScript
-    } else {
-        Format::TorchZip
-    };
+    let format = KINDS
+        .iter()
+        .find(|(name, _)| has(&archive, name))
+        .map_or(Format::TorchZip, |&(_, format)| format);
     let mut reader = Reader {
         bytes,
         archive: &archive,
         prefix: prefix(&archive)?,
         inflated: Buffers::default(),
+        read: Vec::new(),
     };
     let mut builder = Builder::new();
-    let read = reader.read(&mut builder, budget);
+    let read = match format {
+        Format::TorchScript => script::read(&mut reader, &mut builder, budget),
+        Format::TorchPackage => package::read(&mut reader, &mut builder, budget),
+        _ => reader.read(&mut builder, budget),
+    };
+    reader.note_members(&mut builder);
     let inflated = reader.inflated.into_list();
     read.in_format(format)?;
     builder.findings(archive.into_findings());
@@ -94,23 +100,46 @@ fn has(archive: &Archive<'_>, name: &str) -> bool {
     })
 }
 
-struct Reader<'a, 'b> {
-    bytes: &'a [u8],
-    archive: &'b Archive<'a>,
-    prefix: &'a str,
+/// One archive that is being read.
+pub(super) struct Reader<'a, 'b> {
+    pub(super) bytes: &'a [u8],
+    pub(super) archive: &'b Archive<'a>,
+    pub(super) prefix: &'a str,
     inflated: Buffers,
+    /// Places of the members that were read, by their data's start.
+    read: Vec<u64>,
 }
 
 impl<'a> Reader<'a, '_> {
+    /// A plain checkpoint: one pickle and its storages.
     fn read(&mut self, builder: &mut Builder, budget: &mut Budget) -> Result<()> {
-        let pickle = self.find("data.pkl").copied().ok_or_else(|| {
-            let name = format!("{}data.pkl", self.prefix);
-            Error::missing("member", &name).at(self.archive.directory_start())
-        })?;
         self.check_version(builder, budget)?;
         let endian = self.endian(budget)?;
-        let mut storages = self.storages(endian, builder, budget)?;
-        let pickle = &pickle;
+        let mut storages = self.storages(&[("data/", "")], endian, builder, budget)?;
+        let pickle = self.expect("data.pkl")?;
+        let stream = Stream::default();
+        self.pickle(&pickle, stream, &mut storages, builder, budget)?;
+        note_unused(&storages, builder);
+        Ok(())
+    }
+
+    /// A member that must be there.
+    pub(super) fn expect(&self, name: &str) -> Result<Member<'a>> {
+        self.find(name).copied().ok_or_else(|| {
+            let name = format!("{}{name}", self.prefix);
+            Error::missing("member", &name).at(self.archive.directory_start())
+        })
+    }
+
+    /// Walks the pickle in a member, and adds its tensors.
+    pub(super) fn pickle(
+        &mut self,
+        pickle: &Member<'a>,
+        stream: Stream<'_>,
+        storages: &mut Storages<'_>,
+        builder: &mut Builder,
+        budget: &mut Budget,
+    ) -> Result<()> {
         let source = self.contents(pickle, budget)?;
         budget
             .allow(Limit::PickleBytes, pickle.size)
@@ -125,7 +154,10 @@ impl<'a> Reader<'a, '_> {
         if source == 0 {
             check_crc(contents, pickle)?;
         }
-        let loaded = pickle::load(contents, base, &mut policy, budget).in_member(pickle.name)?;
+        let loaded = pickle::load(contents, base, &mut policy, budget);
+        // What was found before an error stays found.
+        builder.findings(policy.into_findings());
+        let loaded = loaded.in_member(pickle.name)?;
         let end = to_u64(loaded.length);
         if end != to_u64(contents.len()) {
             let count = to_u64(contents.len()).saturating_sub(end);
@@ -133,35 +165,57 @@ impl<'a> Reader<'a, '_> {
             let trailing = Error::malformed(Malformed::TrailingBytes { what, count });
             return Err(trailing.in_member(pickle.name).at(base.saturating_add(end)));
         }
-        builder.findings(policy.into_findings());
         let mut buffers = self.inflated.continued();
-        let stream = Stream {
-            source,
-            ..Stream::default()
-        };
-        flatten::tensors(
-            &loaded,
-            stream,
-            &mut storages,
-            &mut buffers,
-            builder,
-            budget,
-        )
-        .in_member(pickle.name)?;
+        let stream = Stream { source, ..stream };
+        flatten::tensors(&loaded, stream, storages, &mut buffers, builder, budget)
+            .in_member(pickle.name)?;
         self.inflated.append(buffers);
-        self.note_members(&storages, builder);
+        self.read.push(pickle.data.start());
         Ok(())
     }
 
-    fn find(&self, name: &str) -> Option<&Member<'a>> {
+    pub(super) fn find(&self, name: &str) -> Option<&Member<'a>> {
         self.archive
             .members()
             .iter()
             .find(|member| member.name.strip_prefix(self.prefix) == Some(name))
     }
 
+    /// Walks a pickle for what it would do; its values are nobody's tensors.
+    pub(super) fn walk(
+        &mut self,
+        pickle: &Member<'a>,
+        builder: &mut Builder,
+        budget: &mut Budget,
+    ) -> Result<()> {
+        let inflated = inflate(self.bytes, pickle, budget)?;
+        let (base, contents) = match &inflated {
+            Some(buffer) => (0, buffer.bytes()),
+            None => (pickle.data.start(), pickle.stored(self.bytes)),
+        };
+        let mut policy = Policy::new(pickle.name);
+        let walked = pickle::walk(contents, base, &mut policy, budget);
+        builder.findings(policy.into_findings());
+        self.mark_read(pickle);
+        walked.in_member(pickle.name)
+    }
+
+    /// Every member whose name starts with `folder`.
+    pub(super) fn members_under(&self, folder: &str) -> impl Iterator<Item = Member<'a>> {
+        let members = self.archive.members().iter().copied();
+        members.filter(move |member| {
+            let inner = member.name.strip_prefix(self.prefix);
+            inner.is_some_and(|inner| inner.starts_with(folder)) && !member.is_folder()
+        })
+    }
+
+    /// Marks a member as looked at.
+    pub(super) fn mark_read(&mut self, member: &Member<'_>) {
+        self.read.push(member.data.start());
+    }
+
     /// The number of the source that holds a member, which is inflated if it has to be.
-    fn contents(&mut self, member: &Member<'a>, budget: &mut Budget) -> Result<u32> {
+    pub(super) fn contents(&mut self, member: &Member<'a>, budget: &mut Budget) -> Result<u32> {
         match inflate(self.bytes, member, budget)? {
             None => Ok(0),
             Some(buffer) => self.inflated.push(buffer, budget),
@@ -187,7 +241,7 @@ impl<'a> Reader<'a, '_> {
         Ok(Some((text, member.data.start())))
     }
 
-    fn check_version(&self, builder: &mut Builder, budget: &mut Budget) -> Result<()> {
+    pub(super) fn check_version(&self, builder: &mut Builder, budget: &mut Budget) -> Result<()> {
         let mut version = self.text("version", budget)?;
         if version.is_none() {
             version = self.text(".data/version", budget)?;
@@ -213,7 +267,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     /// Absent since torch 2.1 means little.
-    fn endian(&self, budget: &mut Budget) -> Result<Endian> {
+    pub(super) fn endian(&self, budget: &mut Budget) -> Result<Endian> {
         match self.text("byteorder", budget)? {
             None => Ok(Endian::Little),
             Some((order, _)) if order == "little" => Ok(Endian::Little),
@@ -225,8 +279,10 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn storages(
+    /// The storages in `folders`, keyed by what stands between folder and suffix.
+    pub(super) fn storages(
         &mut self,
+        folders: &[(&str, &str)],
         endian: Endian,
         builder: &mut Builder,
         budget: &mut Budget,
@@ -234,7 +290,10 @@ impl<'a> Reader<'a, '_> {
         let mut storages = Storages::new(endian);
         for member in self.archive.members() {
             let inner = member.name.strip_prefix(self.prefix);
-            let Some(key) = inner.and_then(|inner| inner.strip_prefix("data/")) else {
+            let mut keys = folders
+                .iter()
+                .filter_map(|(folder, suffix)| inner?.strip_prefix(folder)?.strip_suffix(suffix));
+            let Some(key) = keys.next() else {
                 continue;
             };
             if member.is_folder() {
@@ -246,22 +305,20 @@ impl<'a> Reader<'a, '_> {
                 None => member.data,
             };
             storages.push(key, source, span, builder, budget)?;
+            self.read.push(member.data.start());
         }
         storages.finish()?;
         Ok(storages)
     }
 
     /// What torch would not look at is worth a note: it could be anything.
-    fn note_members(&self, storages: &Storages<'_>, builder: &mut Builder) {
-        for key in storages.unused() {
-            let message = format!("no tensor uses storage {:?}", shortened(key));
-            builder.finding(Finding::new(Severity::Note, "unused-storage", message));
-        }
+    fn note_members(&mut self, builder: &mut Builder) {
+        self.read.sort_unstable();
         for member in self.archive.members() {
             let inner = member.name.strip_prefix(self.prefix).unwrap_or_default();
-            let known = inner == "data.pkl"
-                || inner.starts_with("data/")
+            let known = self.read.binary_search(&member.data.start()).is_ok()
                 || member.is_folder()
+                || member.size == 0
                 || KNOWN.iter().any(|known| inner.starts_with(known));
             if !known {
                 let message = format!("torch does not read member {:?}", shortened(member.name));
@@ -269,5 +326,13 @@ impl<'a> Reader<'a, '_> {
                 builder.finding(finding.at(member.data.start()));
             }
         }
+    }
+}
+
+/// Storages that no tensor asked for.
+pub(super) fn note_unused(storages: &Storages<'_>, builder: &mut Builder) {
+    for key in storages.unused() {
+        let message = format!("no tensor uses storage {:?}", shortened(key));
+        builder.finding(Finding::new(Severity::Note, "unused-storage", message));
     }
 }

@@ -378,10 +378,10 @@ impl<'t> Walk<'t, '_, '_, '_> {
             draft.absent = Some(Absence::ShapeOnly);
             return self.builder.push(&draft, self.budget);
         }
-        let Some(storage) = self.storages.find(id.key) else {
+        let Some(storage) = self.storages.find(&id.key) else {
             // An empty tensor needs no bytes, and some writers leave its storage out.
             if !empty && !self.stream.partial {
-                return Err(Error::missing("storage", id.key));
+                return Err(Error::missing("storage", &id.key));
             }
             draft.absent = (!empty).then_some(Absence::NoStorage);
             return self.builder.push(&draft, self.budget);

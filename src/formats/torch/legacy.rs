@@ -84,7 +84,7 @@ impl Sink for Listener<'_> {
             return;
         };
         let stated = (storage.element_bytes, storage.elements);
-        let known = self.storages.insert(storage.key.to_owned(), stated);
+        let known = self.storages.insert(storage.key.into_owned(), stated);
         if known.is_some_and(|known| known != stated) {
             let error = Error::malformed(Malformed::Mismatch {
                 what: "the elements of a storage stated twice",

@@ -20,9 +20,11 @@ mod children;
 mod flatten;
 mod legacy;
 mod numpy;
+mod package;
 mod placed;
 mod policy;
 mod rebuild;
+mod script;
 mod storage_id;
 mod storages;
 

@@ -1,5 +1,7 @@
 //! The persistent ids by which a pickle asks its loader for storages.
 
+use std::borrow::Cow;
+
 use super::rebuild::unsigned;
 use crate::bytes::to_u64;
 use crate::dtype::DType;
@@ -12,7 +14,8 @@ use crate::formats::pickle::{NodeId, Tree, Value};
 pub(super) struct StorageId<'t> {
     /// `None` for `UntypedStorage`, which counts bytes.
     pub(super) dtype: Option<DType>,
-    pub(super) key: &'t str,
+    /// A number counts as its digits, as in `torch.package` archives.
+    pub(super) key: Cow<'t, str>,
     pub(super) location: &'t str,
     pub(super) elements: u64,
     pub(super) element_bytes: u64,
@@ -45,9 +48,12 @@ impl<'t> StorageId<'t> {
                 "a torch storage",
             ));
         }
-        let text = |id| tree.str(id);
+        let key = match tree.int(key) {
+            Some(number) => Some(Cow::Owned(number.to_string())),
+            None => tree.str(key).map(Cow::Borrowed),
+        };
         let (Some(key), Some(location), Some(elements)) =
-            (text(key), text(location), unsigned(tree, elements))
+            (key, tree.str(location), unsigned(tree, elements))
         else {
             let found = "of other types";
             let expected = "a key, a location and an element count";
