@@ -126,6 +126,20 @@ impl Findings {
     /// How many findings of one code are kept.
     pub const MOST: usize = 100;
 
+    /// The same findings, of a file that stands inside another one as `stream`.
+    #[must_use]
+    pub(crate) fn in_stream(&self, stream: &str) -> Self {
+        let mut moved = self.clone();
+        for finding in moved.list.iter_mut().filter(|_| !stream.is_empty()) {
+            let inner = std::mem::take(&mut finding.stream);
+            finding.stream = match inner.as_str() {
+                "" => shortened(stream),
+                inner => shortened(&format!("{stream}: {inner}")),
+            };
+        }
+        moved
+    }
+
     /// Adds a finding and folds its verdict.
     pub fn push(&mut self, finding: Finding) {
         if let Severity::Verdict(verdict) = finding.severity {

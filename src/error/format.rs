@@ -30,6 +30,8 @@ pub enum Format {
     Zip,
     /// A tar archive, as the layer below a format.
     Tar,
+    /// A gzip file, as the layer above a tar archive.
+    Gzip,
     /// A `*.index.json` that names the shards of a checkpoint.
     ShardIndex,
 }
@@ -51,6 +53,7 @@ impl Format {
             Self::Pickle => "pickle",
             Self::Zip => "zip",
             Self::Tar => "tar",
+            Self::Gzip => "gzip",
             Self::ShardIndex => "shard-index",
         }
     }

@@ -22,7 +22,6 @@ enum Means {
 const MAGICS: &[Magic] = &[
     format(0, b"GGUF", Format::Gguf),
     format(0, b"PK\x03\x04", Format::TorchZip),
-    format(257, b"ustar", Format::TorchTar),
     format(0, b"\x80\x00", Format::Pickle),
     format(0, b"\x80\x01", Format::Pickle),
     format(0, b"\x80\x02", Format::Pickle),
@@ -37,7 +36,7 @@ const MAGICS: &[Magic] = &[
     other(0, b"algg", "pre-GGUF ggla file"),
     other(0, b"PK\x05\x06", "empty zip archive"),
     other(0, b"7z\xbc\xaf\x27\x1c", "7z archive"),
-    other(0, b"\x1f\x8b", "gzip file"),
+    format(0, b"\x1f\x8b", Format::Gzip),
     other(0, b"BZh", "bzip2 file"),
     other(0, b"\xfd7zXZ\0", "xz file"),
     other(0, b"\x28\xb5\x2f\xfd", "zstd file"),
@@ -79,12 +78,17 @@ pub fn detect(bytes: &[u8]) -> Result<Format> {
             .get(magic.offset..)
             .is_some_and(|rest| rest.starts_with(magic.bytes))
     });
-    let means = magic.map(|magic| &magic.means);
+    let means = match magic.map(|magic| &magic.means) {
+        // Behind zip and before pickles, as torch tries them; its checksum makes a header.
+        Some(Means::Format(Format::TorchZip)) => Some(&Means::Format(Format::TorchZip)),
+        _ if super::tar::is_header(bytes) => Some(&Means::Format(Format::Tar)),
+        means => means,
+    };
     if is_safetensors(bytes) {
         // A header length may start with any byte, a pickle's 0x80 too; but a file that is also an
         // archive would be one model to one loader and another to the next.
         return match means {
-            Some(Means::Format(Format::TorchZip | Format::TorchTar)) => {
+            Some(Means::Format(Format::TorchZip | Format::Tar)) => {
                 let found = "both an archive and a safetensors file";
                 Err(Error::unexpected("the content", found, "one format").at(0))
             }

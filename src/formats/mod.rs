@@ -8,8 +8,10 @@
 
 mod detect;
 pub mod gguf;
+mod nested;
 pub mod pickle;
 pub mod safetensors;
+pub mod tar;
 pub mod torch;
 pub mod zip;
 
@@ -49,6 +51,14 @@ const READERS: &[Reader] = &[
     Reader {
         format: Format::TorchZip,
         read: torch::read_zip,
+    },
+    Reader {
+        format: Format::Tar,
+        read: nested::read_tar,
+    },
+    Reader {
+        format: Format::Gzip,
+        read: nested::read_gzip,
     },
     Reader {
         format: Format::Pickle,

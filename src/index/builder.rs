@@ -63,7 +63,7 @@ impl Default for Draft<'_> {
 /// Collects entries, metadata and findings, then proves what holds for all of them together.
 #[derive(Debug, Default)]
 pub struct Builder {
-    index: Index,
+    pub(super) index: Index,
     declared_at: Vec<u64>,
     interned: Interned,
 }

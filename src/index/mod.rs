@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod absorb;
 mod attributes;
 mod builder;
 mod metadata;
@@ -16,6 +17,7 @@ pub use builder::{Builder, Draft};
 pub use metadata::{Metadata, MetadataView};
 pub use value::{Array, Text, Value, ValueType};
 
+pub(crate) use absorb::Moved;
 pub(crate) use value::Encoding;
 
 use std::ops::Range;

@@ -178,6 +178,9 @@ impl<'t> Walk<'t, '_, '_, '_> {
                 nodes.saturating_mul(4),
             )
         })?;
+        if let Some(spec) = self.named_by_id(node)? {
+            return self.tensor(node, spec);
+        }
         match rebuild(self.tree, node).for_tensor(&self.path)? {
             Rebuilt::Tensor(spec) => self.tensor(node, *spec),
             Rebuilt::Parts(kind, parts) => {
@@ -219,6 +222,24 @@ impl<'t> Walk<'t, '_, '_, '_> {
                 Some(children) => self.enter(node, children),
                 None => self.scalar(node),
             },
+        }
+    }
+
+    /// A tensor that the oldest files name by a number or its digits.
+    fn named_by_id(&self, node: NodeId) -> Result<Option<Spec<'t>>> {
+        let Value::PersistentId(id) = self.tree.value(node) else {
+            return Ok(None);
+        };
+        let digits = self.tree.str(id).and_then(|digits| digits.parse().ok());
+        let Some(key) = self.tree.int(id).or(digits) else {
+            return Ok(None);
+        };
+        if self.storages.tensors.is_empty() {
+            return Ok(None);
+        }
+        match self.storages.tensors.get(&key) {
+            Some(spec) => Ok(Some(spec.clone())),
+            None => Err(Error::missing("tensor", &key.to_string())),
         }
     }
 
@@ -369,6 +390,15 @@ impl<'t> Walk<'t, '_, '_, '_> {
                 draft.storage = Some(array.storage);
                 draft.span = if empty { Span::default() } else { array.span };
                 draft.strides = (!empty).then_some(&spec.strides);
+                return self.builder.push(&draft, self.budget);
+            }
+            Data::Placed(storage) => {
+                draft.source = storage.source;
+                draft.storage = Some(storage.number);
+                if !empty {
+                    draft.span = placed::part(storage.span, spec)?;
+                    draft.strides = Some(&spec.strides);
+                }
                 return self.builder.push(&draft, self.budget);
             }
             Data::Storage(id) => id,

@@ -27,6 +27,9 @@ mod rebuild;
 mod script;
 mod storage_id;
 mod storages;
+mod tar;
 
 pub use archive::read as read_zip;
 pub use legacy::read as read_pickle;
+
+pub(super) use tar::{is_legacy as is_legacy_tar, read as read_legacy_tar};

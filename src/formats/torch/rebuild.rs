@@ -6,6 +6,7 @@
 use super::call::Call;
 use super::numpy;
 use super::storage_id::StorageId;
+use super::storages::Storage;
 use crate::bytes::Endian;
 use crate::dtype::DType;
 use crate::error::Result;
@@ -23,6 +24,8 @@ pub(super) enum Data<'t> {
     Absent(Absence),
     /// In a storage.
     Storage(StorageId<'t>),
+    /// In a storage that is found already.
+    Placed(Storage),
     /// In the pickle itself, as NumPy writes its arrays.
     Inline(NodeId, Endian),
 }

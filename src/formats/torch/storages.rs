@@ -1,5 +1,8 @@
 //! The storages of one checkpoint, by key.
 
+use std::collections::HashMap;
+
+use super::rebuild::Spec;
 use crate::bytes::{Endian, Span};
 use crate::error::{Error, Result};
 use crate::index::Builder;
@@ -21,6 +24,8 @@ pub(super) struct Storages<'a> {
     pub(super) endian: Endian,
     /// Sorted by key after [`finish`](Self::finish).
     list: Vec<(&'a str, Storage, bool)>,
+    /// The tensors that persistent ids name, in the oldest files.
+    pub(super) tensors: HashMap<i64, Spec<'static>>,
 }
 
 impl<'a> Storages<'a> {
@@ -28,6 +33,7 @@ impl<'a> Storages<'a> {
         Self {
             endian,
             list: Vec::new(),
+            tensors: HashMap::new(),
         }
     }
 

@@ -112,6 +112,7 @@ impl Policy {
         let digits =
             |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let known = matches!(kind, Some("storage" | "module"))
+            || is_module_id(tree, id)
             || tree.int(id).is_some()
             || tree.str(id).is_some_and(digits);
         if !known {
@@ -157,7 +158,9 @@ impl Sink for Policy {
 fn is_module_id(tree: &Tree<'_>, id: NodeId) -> bool {
     match tree.sequence(id) {
         Some(&[kind, class, ..]) => {
-            tree.str(kind) == Some("module") && tree.global(class).is_some()
+            // The tar archives of torch 0.1 begin with the class.
+            let old = tree.global(kind).is_some();
+            old || (tree.str(kind) == Some("module") && tree.global(class).is_some())
         }
         _ => false,
     }
