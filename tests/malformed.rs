@@ -11,6 +11,7 @@ mod malformed {
     pub mod gguf;
     pub mod pickle;
     pub mod safetensors;
+    pub mod tar;
     pub mod torch;
     pub mod zip;
 }
@@ -122,4 +123,9 @@ fn pickle() {
 #[test]
 fn torch() {
     check("torch", "pt", 40, &malformed::torch::cases());
+}
+
+#[test]
+fn tar() {
+    check("tar", "pt", 45, &malformed::tar::cases());
 }

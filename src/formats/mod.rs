@@ -8,6 +8,7 @@
 
 mod detect;
 pub mod gguf;
+pub mod json;
 mod nested;
 pub mod pickle;
 pub mod safetensors;

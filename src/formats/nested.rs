@@ -114,10 +114,10 @@ pub(super) fn read_gzip(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
 /// Inflates a whole gzip file: once to learn its size within the limits, once into a buffer of that size,
 /// because the size at the end of the file is nobody's promise.
 fn gunzip(bytes: &[u8], budget: &mut Budget) -> Result<Buffer> {
-    const STEP: usize = 64 * 1024;
+    const STEP: usize = 4 * 1024;
     let mut scratch = vec![0; STEP];
     let mut size: u64 = 0;
-    let mut decoder = flate2::read::MultiGzDecoder::new(bytes);
+    let mut decoder = flate2::bufread::MultiGzDecoder::new(bytes);
     loop {
         let read = decoder.read(&mut scratch).map_err(|error| broken(&error))?;
         if read == 0 {
@@ -130,7 +130,7 @@ fn gunzip(bytes: &[u8], budget: &mut Budget) -> Result<Buffer> {
     }
     let length = usize::try_from(size).map_err(|_| Error::out_of_memory())?;
     let mut buffer = Buffer::zeroed(length)?;
-    let mut decoder = flate2::read::MultiGzDecoder::new(bytes);
+    let mut decoder = flate2::bufread::MultiGzDecoder::new(bytes);
     decoder
         .read_exact(buffer.bytes_mut())
         .map_err(|error| broken(&error))?;

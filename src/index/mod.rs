@@ -69,6 +69,8 @@ pub enum Absence {
     OutOfBand,
     /// Its storage is not in the file.
     NoStorage,
+    /// Its elements are not laid out by strides.
+    OtherLayout,
 }
 
 impl Absence {
@@ -78,6 +80,7 @@ impl Absence {
         match self {
             Self::ShapeOnly => "only its shape was saved",
             Self::OutOfBand => "its data was kept outside the pickle",
+            Self::OtherLayout => "its elements are not laid out by strides",
             Self::NoStorage => "its storage is not in the file",
         }
     }

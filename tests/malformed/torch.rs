@@ -141,12 +141,12 @@ fn storages() -> Vec<Case> {
             ]),
         ),
         malformed(
-            "storage_key_is_number",
+            "storage_key_is_none",
             "unexpected",
             id(&[
                 text("storage"),
                 global("torch", "FloatStorage"),
-                int(0),
+                b"N".to_vec(),
                 text("cpu"),
                 int(2),
             ]),

@@ -4,6 +4,7 @@
 
 pub mod gguf;
 pub mod safetensors;
+pub mod tar;
 pub mod torch;
 pub mod zip;
 

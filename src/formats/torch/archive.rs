@@ -7,8 +7,8 @@ use super::buffers::Buffers;
 use super::flatten::{self, Stream};
 use super::policy::Policy;
 use super::storages::Storages;
-use super::{package, script};
-use crate::bytes::{Endian, Span, to_u64};
+use super::{export, package, script};
+use crate::bytes::{Buffer, Endian, Span, to_u64};
 use crate::error::{Context, Error, Format, Malformed, Result, shortened};
 use crate::findings::{Finding, Severity};
 use crate::formats::zip::{Archive, Member, check_crc, inflate};
@@ -22,6 +22,7 @@ const VERSIONS: std::ops::RangeInclusive<u32> = 1..=10;
 /// The member that tells each kind of archive; one with none of them is a plain checkpoint.
 const KINDS: &[(&str, Format)] = &[
     (".data/extern_modules", Format::TorchPackage),
+    ("archive_format", Format::TorchExport),
     ("constants.pkl", Format::TorchScript),
 ];
 
@@ -32,6 +33,8 @@ const KNOWN: &[&str] = &[
     ".format_version",
     ".storage_alignment",
     ".data/",
+    "archive_format",
+    "archive_version",
     "code/",
     "extra/",
 ];
@@ -57,6 +60,7 @@ pub fn read(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
     let mut builder = Builder::new();
     let read = match format {
         Format::TorchScript => script::read(&mut reader, &mut builder, budget),
+        Format::TorchExport => export::read(&mut reader, &mut builder, budget),
         Format::TorchPackage => package::read(&mut reader, &mut builder, budget),
         _ => reader.read(&mut builder, budget),
     };
@@ -116,7 +120,7 @@ impl<'a> Reader<'a, '_> {
         self.check_version(builder, budget)?;
         let endian = self.endian(budget)?;
         let mut storages = self.storages(&[("data/", "")], endian, builder, budget)?;
-        let pickle = self.expect("data.pkl")?;
+        let pickle = self.required("data.pkl")?;
         let stream = Stream::default();
         self.pickle(&pickle, stream, &mut storages, builder, budget)?;
         note_unused(&storages, builder);
@@ -124,7 +128,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     /// A member that must be there.
-    pub(super) fn expect(&self, name: &str) -> Result<Member<'a>> {
+    pub(super) fn required(&self, name: &str) -> Result<Member<'a>> {
         self.find(name).copied().ok_or_else(|| {
             let name = format!("{}{name}", self.prefix);
             Error::missing("member", &name).at(self.archive.directory_start())
@@ -207,6 +211,16 @@ impl<'a> Reader<'a, '_> {
             let inner = member.name.strip_prefix(self.prefix);
             inner.is_some_and(|inner| inner.starts_with(folder)) && !member.is_folder()
         })
+    }
+
+    /// How many buffers there are.
+    pub(super) fn buffers(&self) -> u32 {
+        self.inflated.count()
+    }
+
+    /// Takes a buffer over from an archive inside this one.
+    pub(super) fn add_buffer(&mut self, buffer: Buffer, budget: &mut Budget) -> Result<()> {
+        self.inflated.push(buffer, budget).map(|_| ())
     }
 
     /// Marks a member as looked at.

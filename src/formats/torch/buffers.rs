@@ -17,14 +17,14 @@ impl Buffers {
     pub(super) fn continued(&self) -> Self {
         Self {
             list: Vec::new(),
-            first: self.next(),
+            first: self.count(),
         }
     }
 
     /// Adds a buffer and gives its source number.
     pub(super) fn push(&mut self, buffer: Buffer, budget: &mut Budget) -> Result<u32> {
         budget.grow(&mut self.list)?;
-        let number = self.next().saturating_add(1);
+        let number = self.count().saturating_add(1);
         self.list.push(buffer);
         Ok(number)
     }
@@ -44,7 +44,8 @@ impl Buffers {
         self.list
     }
 
-    fn next(&self) -> u32 {
+    /// How many there are, with those of the list that this one continues.
+    pub(super) fn count(&self) -> u32 {
         let count = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
         self.first.saturating_add(count)
     }

@@ -17,6 +17,7 @@ mod archive;
 mod buffers;
 mod call;
 mod children;
+mod export;
 mod flatten;
 mod legacy;
 mod numpy;

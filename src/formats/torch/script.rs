@@ -17,9 +17,12 @@ use crate::findings::{Finding, Severity};
 use crate::index::Builder;
 use crate::limits::Budget;
 
+/// Folders of storages, and the suffixes of their names.
+type Folders = &'static [(&'static str, &'static str)];
+
 /// The pickles, in reading order: what stands before the names of their tensors, and the folders of their
 /// storages.
-const PICKLES: &[(&str, &str, &[(&str, &str)])] = &[
+const PICKLES: &[(&str, &str, Folders)] = &[
     ("data.pkl", "", &[("data/", "")]),
     ("constants.pkl", "CONSTANTS.c", &[("constants/", "")]),
     ("bytecode.pkl", "bytecode.", &[("constants/", "")]),
@@ -35,7 +38,7 @@ pub(super) fn read(
 ) -> Result<()> {
     reader.check_version(builder, budget)?;
     let endian = reader.endian(budget)?;
-    reader.expect("data.pkl")?;
+    reader.required("data.pkl")?;
     let mut constants = None;
     for &(name, prefix, folders) in PICKLES {
         let Some(pickle) = reader.find(name).copied() else {

@@ -70,7 +70,8 @@ fn read_archive(
     main.expect_end(builder);
     let stream = Stream::default();
     flatten::tensors(&object, stream, &mut described, buffers, builder, budget)
-        .in_member("pickle")?;
+        .in_member("pickle")
+        .at(pickle.data.start())?;
     // torch does not look at the last part, but an old one did.
     if let Some(member) = archive.find("sys_info") {
         Part::new(bytes, member, "sys_info").load(builder, budget)?;

@@ -5,19 +5,21 @@
 //! a container may be entered several times, but all visits together are bounded by the number of
 //! values in the pickle.
 
+mod push;
+
 use std::collections::{HashMap, HashSet};
 
-use super::buffers::Buffers;
-use super::children::{Label, children, state_children};
-use super::rebuild::{Data, Rebuilt, Spec, rebuild};
-use super::storages::Storages;
-use super::{numpy, placed};
-use crate::bytes::{Buffer, Endian, Span, to_u64};
+use crate::bytes::{Endian, Span, to_u64};
 use crate::dtype::DType;
 use crate::error::{Context, Error, Result, shortened};
 use crate::findings::{Finding, Severity};
 use crate::formats::pickle::{Loaded, NodeId, Tree, Value};
-use crate::index::{Absence, Attributes, Builder, Draft, ValueType};
+use crate::formats::torch::buffers::Buffers;
+use crate::formats::torch::children::{Label, children, state_children};
+use crate::formats::torch::numpy;
+use crate::formats::torch::rebuild::{Rebuilt, Spec, rebuild};
+use crate::formats::torch::storages::Storages;
+use crate::index::{Builder, ValueType};
 use crate::limits::{Budget, Limit};
 
 /// Bytes of names per byte of pickle. Honest files stay below 2.
@@ -354,112 +356,5 @@ impl<'t> Walk<'t, '_, '_, '_> {
             return Ok(());
         }
         self.enter(node, inner)
-    }
-
-    fn push(&mut self, name: &str, spec: &Spec<'_>) -> Result<()> {
-        let (class_module, class_name) = spec.class;
-        let mut draft = Draft {
-            name,
-            dtype: spec.dtype,
-            code: spec.code,
-            shape: &spec.shape,
-            endian: self.storages.endian,
-            signs: spec.signs,
-            attributes: Attributes {
-                requires_grad: spec.requires_grad,
-                device: "",
-                class_module,
-                class_name,
-            },
-            declared_at: spec.declared_at,
-            ..Draft::default()
-        };
-        let empty = spec.shape.contains(&0);
-        let id = match &spec.data {
-            Data::Absent(absence) => {
-                draft.absent = Some(*absence);
-                if *absence == Absence::ShapeOnly {
-                    draft.attributes.device = "meta";
-                }
-                return self.builder.push(&draft, self.budget);
-            }
-            Data::Inline(data, endian) => {
-                let array = self.array(*data)?;
-                draft.endian = *endian;
-                draft.source = array.source;
-                draft.storage = Some(array.storage);
-                draft.span = if empty { Span::default() } else { array.span };
-                draft.strides = (!empty).then_some(&spec.strides);
-                return self.builder.push(&draft, self.budget);
-            }
-            Data::Placed(storage) => {
-                draft.source = storage.source;
-                draft.storage = Some(storage.number);
-                if !empty {
-                    draft.span = placed::part(storage.span, spec)?;
-                    draft.strides = Some(&spec.strides);
-                }
-                return self.builder.push(&draft, self.budget);
-            }
-            Data::Storage(id) => id,
-        };
-        draft.attributes.device = id.location;
-        if id.location == "meta" {
-            draft.absent = Some(Absence::ShapeOnly);
-            return self.builder.push(&draft, self.budget);
-        }
-        let Some(storage) = self.storages.find(&id.key) else {
-            // An empty tensor needs no bytes, and some writers leave its storage out.
-            if !empty && !self.stream.partial {
-                return Err(Error::missing("storage", &id.key));
-            }
-            draft.absent = (!empty).then_some(Absence::NoStorage);
-            return self.builder.push(&draft, self.budget);
-        };
-        draft.source = storage.source;
-        draft.storage = Some(storage.number);
-        let window = placed::window(storage.span, id)?;
-        if empty {
-            draft.span = window.part(0, 0).unwrap_or_default();
-        } else {
-            draft.span = placed::part(window, spec)?;
-            draft.strides = Some(&spec.strides);
-        }
-        self.builder.push(&draft, self.budget)
-    }
-
-    /// Finds the bytes of an array: in the pickle, or decoded into a buffer of their own.
-    fn array(&mut self, node: NodeId) -> Result<Array> {
-        if let Some(&array) = self.arrays.get(&node) {
-            return Ok(array);
-        }
-        let decoded = numpy::most_bytes(self.tree, node);
-        self.budget.spend_inflated(decoded)?;
-        let bytes = numpy::data(self.tree, node)?;
-        let (source, span) = match self.tree.bytes_offset(node) {
-            Some(offset) => {
-                let length = to_u64(bytes.len());
-                let end = offset.saturating_add(length);
-                (
-                    self.stream.source,
-                    Span::new("an array", offset, length, end)?,
-                )
-            }
-            None => {
-                let mut buffer = Buffer::zeroed(bytes.len())?;
-                buffer.bytes_mut().copy_from_slice(&bytes);
-                let span = Span::all(buffer.bytes());
-                (self.buffers.push(buffer, self.budget)?, span)
-            }
-        };
-        let storage = self.builder.new_storage();
-        let array = Array {
-            source,
-            span,
-            storage,
-        };
-        self.budget.spend_heap(64)?;
-        self.arrays.insert(node, array);
-        Ok(array)
     }
 }
