@@ -39,8 +39,18 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "checkpoint",
         &[
-            "error", "limits", "bytes", "dtype", "findings", "source", "shape", "quant", "index",
-            "formats", "tensor",
+            "error",
+            "limits",
+            "bytes",
+            "dtype",
+            "findings",
+            "source",
+            "shape",
+            "quant",
+            "index",
+            "formats",
+            "formats/json",
+            "tensor",
         ],
     ),
     (

@@ -2,9 +2,12 @@
 
 #![forbid(unsafe_code)]
 
+mod contained;
+mod folder;
 mod layout;
 mod open;
 mod scale;
+mod shards;
 mod split;
 
 pub use layout::{Content, Region};

@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
-use super::{Checkpoint, Opened, split};
-use crate::error::{Error, Result};
+use super::{Checkpoint, Opened, folder, shards, split};
+use crate::error::{Error, Format, Result};
 use crate::findings::Verdict;
 use crate::formats;
 use crate::limits::{Budget, Limits, Strictness};
 use crate::source::{Access, Source};
 
-/// Opens a model file of any format, told apart by its content; any shard of a split GGUF model, or the
-/// folder that holds one, as the whole model.
+/// Opens a model of any format, told apart by its content: a file; an index of shards
+/// (`model.safetensors.index.json`, `pytorch_model.bin.index.json`); any shard of a split GGUF model; or a
+/// folder that holds one model.
 ///
 /// Nothing in the file is run. Headers are read and checked, tensors stay where they are: the file
 /// is mapped. A file that changes while it is mapped can give wrong numbers, never an access
@@ -105,9 +106,17 @@ impl OpenOptions {
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Checkpoint> {
         let path = path.as_ref();
         if path.is_dir() && !self.single_file {
-            return self.open(split::only_model(path)?);
+            return self.open(folder::only_model(path)?);
         }
-        let first = self.open_one(path)?;
+        let in_file = |error: Error| error.in_file(path);
+        let source = Source::open(path, self.access).map_err(in_file)?;
+        let is_index = matches!(formats::detect(source.bytes()), Ok(Format::ShardIndex));
+        if is_index && !self.single_file {
+            let opened = shards::open(self, path, &source)?;
+            let format = opened.first().map(|first| first.parsed.format);
+            return Checkpoint::join(format.unwrap_or(Format::ShardIndex), opened);
+        }
+        let first = self.read(path, source).map_err(in_file)?;
         let format = first.parsed.format;
         if self.single_file {
             return Checkpoint::join(format, vec![first]);
@@ -135,7 +144,7 @@ impl OpenOptions {
     }
 
     fn read(&self, path: &Path, file: Source) -> Result<Opened> {
-        let mut budget = Budget::new(self.limits, self.strictness);
+        let mut budget = self.budget();
         let parsed = formats::read(file.bytes(), &mut budget)?;
         if !self.allow_dangerous {
             refuse_dangerous(&parsed)?;
@@ -145,6 +154,10 @@ impl OpenOptions {
             file,
             parsed,
         })
+    }
+
+    pub(super) fn budget(&self) -> Budget {
+        Budget::new(self.limits, self.strictness)
     }
 
     pub(super) const fn limits_in_force(&self) -> &Limits {

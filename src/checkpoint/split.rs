@@ -5,11 +5,9 @@
 //! shards' tensors add up to the latter, no name stands twice. The siblings' names are made from the
 //! opened file's own name, never from its content.
 
-use std::path::{Path, PathBuf};
-
 use super::{OpenOptions, Opened};
 use crate::bytes::to_u64;
-use crate::error::{Caller, Error, Format, Malformed, Result};
+use crate::error::{Error, Format, Malformed, Result};
 use crate::limits::Limit;
 
 /// What a shard says of itself.
@@ -129,46 +127,4 @@ fn check(shard: &Opened, expected: Place) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The one model file of a folder: the only GGUF file, or the first shard of the only split.
-pub(super) fn only_model(folder: &Path) -> Result<PathBuf> {
-    let in_folder = |error: Error| error.in_file(folder);
-    let entries = std::fs::read_dir(folder).map_err(|error| in_folder(Error::io(error)))?;
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(|error| in_folder(Error::io(error)))?;
-        // A name that is not UTF-8 is no shard's: shard names end in ASCII and are compared as text.
-        if let Ok(name) = entry.file_name().into_string()
-            && name.ends_with(".gguf")
-        {
-            names.push(name);
-        }
-    }
-    names.sort();
-    let first = names.first().cloned();
-    names.retain(|name| !is_later_shard(name));
-    match (first, names.as_slice()) {
-        (Some(_), [only]) => Ok(folder.join(only)),
-        // Without a first shard, the one that is there says what is missing.
-        (Some(first), []) => Ok(folder.join(first)),
-        _ => Err(in_folder(Error::caller(Caller::NotOneModel {
-            found: names,
-        }))),
-    }
-}
-
-/// Whether a name ends in `-0000N-of-0000M.gguf` with N above 1.
-fn is_later_shard(name: &str) -> bool {
-    let Some((rest, count)) = name
-        .strip_suffix(".gguf")
-        .and_then(|stem| stem.rsplit_once("-of-"))
-    else {
-        return false;
-    };
-    let Some((_, no)) = rest.rsplit_once('-') else {
-        return false;
-    };
-    let number = |text: &str| text.parse::<u64>().ok().filter(|_| text.len() >= 5);
-    matches!((number(no), number(count)), (Some(2..), Some(_)))
 }

@@ -98,6 +98,7 @@ pub fn detect(bytes: &[u8]) -> Result<Format> {
     match means {
         Some(Means::Format(format)) => Ok(*format),
         Some(Means::Other(name)) => Err(Error::unsupported("content:", name).at(0)),
+        None if bytes.first() == Some(&b'{') => Ok(Format::ShardIndex),
         None if bytes.is_empty() => Err(Error::unsupported("content:", "an empty file").at(0)),
         None if looks_like_safetensors(bytes) => Ok(Format::Safetensors),
         None => Err(Error::unsupported("content:", "no known format").at(0)),

@@ -77,6 +77,10 @@ pub fn read(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
     let reader = READERS
         .iter()
         .find(|reader| reader.format == format)
-        .ok_or_else(|| Error::unsupported("format", format))?;
+        .ok_or_else(|| {
+            // An index has no tensors of its own, and bytes in memory have no folder.
+            let what = "JSON, which may name shards: open it by its path";
+            Error::unsupported("content:", what).at(0)
+        })?;
     (reader.read)(bytes, budget).in_format(format)
 }

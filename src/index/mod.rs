@@ -24,7 +24,7 @@ use std::ops::Range;
 
 use crate::bytes::{Endian, Span, to_u64, to_usize};
 use crate::dtype::DType;
-use crate::findings::Findings;
+use crate::findings::{Finding, Findings};
 
 /// The tensors and metadata of one checkpoint, checked once when it was built.
 #[derive(Debug, Default)]
@@ -163,6 +163,11 @@ impl Index {
     #[must_use]
     pub const fn findings(&self) -> &Findings {
         &self.findings
+    }
+
+    /// Adds what only the checkpoint as a whole can know.
+    pub(crate) fn add_finding(&mut self, finding: Finding) {
+        self.findings.push(finding);
     }
 
     /// How many distinct storages the tensors lie in.
