@@ -121,7 +121,7 @@ impl Archive {
             at = padded.unwrap_or(total).min(total);
         }
         let rest = block(bytes, at).unwrap_or_default();
-        if total % BLOCK != 0 || rest.iter().any(|&byte| byte != 0) {
+        if !total.is_multiple_of(BLOCK) || rest.iter().any(|&byte| byte != 0) {
             let message = "bytes follow the end of the archive, or its last block is cut";
             let finding = Finding::new(Severity::Warning, "trailing-bytes", message);
             self.findings.push(finding.at(at));
