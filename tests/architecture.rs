@@ -50,6 +50,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "index",
             "formats",
             "formats/json",
+            "formats/torch",
             "tensor",
         ],
     ),

@@ -1,4 +1,4 @@
-//! Any bytes as a pickle: alone, and as the pickle of a checkpoint.
+//! Any bytes as a pickle: alone, as the pickle of a checkpoint, and as the description of a distributed one.
 //!
 //! The walk is deterministic, and its events come in the order of their offsets.
 #![no_main]
@@ -8,6 +8,7 @@ mod common;
 use libfuzzer_sys::fuzz_target;
 use weighbridge::Strictness;
 use weighbridge::formats::pickle::{Event, Tree, walk};
+use weighbridge::formats::torch::distributed;
 use weighbridge::limits::Budget;
 
 fuzz_target!(|data: &[u8]| {
@@ -25,5 +26,7 @@ fuzz_target!(|data: &[u8]| {
     let (offsets, result) = walk();
     assert!(offsets.is_sorted());
     assert_eq!((offsets, result), walk());
+    let mut budget = Budget::new(common::limits(), Strictness::Strict);
+    let _ = distributed::read(data, &mut budget);
     common::open_and_use(data);
 });

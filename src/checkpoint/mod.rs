@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod contained;
+mod distributed;
 mod folder;
 mod layout;
 mod open;
@@ -22,7 +23,7 @@ use crate::error::{Caller, Error, Format, Result};
 use crate::findings::{Finding, Verdict};
 use crate::index::{Entry, Index, MetadataView};
 use crate::source::Source;
-use crate::tensor::TensorView;
+use crate::tensor::{Piece, TensorView};
 
 /// An opened checkpoint. Cheap to clone; clones share the files.
 ///
@@ -47,6 +48,15 @@ struct Inner {
     /// Shard and position of every tensor, sorted by name; empty for one shard, whose own index
     /// finds its names.
     by_name: Vec<(usize, usize)>,
+    /// For each tensor of the first shard, the pieces that it is joined from; empty for most formats.
+    pieces: Vec<Vec<PieceAt>>,
+}
+
+/// A piece of a tensor: an entry of another shard, and where it belongs.
+struct PieceAt {
+    shard: usize,
+    position: usize,
+    offsets: Vec<usize>,
 }
 
 /// One file, parsed.
@@ -56,6 +66,8 @@ struct Shard {
     index: Index,
     /// How many storages the shards before it have.
     first_storage: u32,
+    /// How many entries are tensors; those behind them are pieces of others.
+    visible: usize,
 }
 
 /// One file of a checkpoint.
@@ -100,7 +112,7 @@ impl Checkpoint {
     /// How many tensors there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.shards.iter().map(|shard| shard.index.len()).sum()
+        self.0.shards.iter().map(|shard| shard.visible).sum()
     }
 
     /// Whether there is no tensor.
@@ -130,9 +142,9 @@ impl Checkpoint {
     /// Every tensor, in the order in which the files declare them.
     pub fn tensors(&self) -> impl Iterator<Item = TensorView<'_>> {
         let shards = self.0.shards.iter().enumerate();
-        shards.flat_map(|(file, shard)| {
-            let entries = shard.index.iter();
-            entries.map(move |entry| shard.view(entry, file))
+        shards.flat_map(move |(file, shard)| {
+            let entries = shard.index.iter().take(shard.visible);
+            entries.map(move |entry| self.view(entry, file))
         })
     }
 
@@ -142,14 +154,15 @@ impl Checkpoint {
         let shards = self.0.shards.iter().enumerate();
         shards
             .flat_map(|(file, shard)| {
-                let mut entries: Vec<Entry<'_>> = shard.index.iter().collect();
+                let entries = shard.index.iter().take(shard.visible);
+                let mut entries: Vec<Entry<'_>> = entries.collect();
                 let place = |entry: &Entry<'_>| {
                     let span = entry.span();
                     (entry.source(), span.start(), span.end())
                 };
                 entries.sort_by_key(place);
                 let entries = entries.into_iter();
-                entries.map(move |entry| shard.view(entry, file))
+                entries.map(move |entry| self.view(entry, file))
             })
             .collect()
     }
@@ -188,7 +201,7 @@ impl Checkpoint {
 
     fn find(&self, name: &str) -> Option<TensorView<'_>> {
         if let [shard] = self.0.shards.as_slice() {
-            return shard.index.find(name).map(|entry| shard.view(entry, 0));
+            return shard.index.find(name).map(|entry| self.view(entry, 0));
         }
         let by_name = &self.0.by_name;
         let place = by_name
@@ -196,7 +209,31 @@ impl Checkpoint {
             .ok()?;
         let &(file, position) = by_name.get(place)?;
         let shard = self.0.shards.get(file)?;
-        Some(shard.view(shard.index.entry(position)?, file))
+        Some(self.view(shard.index.entry(position)?, file))
+    }
+
+    /// The view of an entry of shard `file`.
+    fn view<'a>(&'a self, entry: Entry<'a>, file: usize) -> TensorView<'a> {
+        let pieces = match file {
+            0 => self.0.pieces.get(entry.position()),
+            _ => None,
+        };
+        let Some(shard) = self.0.shards.get(file) else {
+            return TensorView::new(entry, &[], None, 0);
+        };
+        let view = shard.view(entry, file);
+        let Some(pieces) = pieces else {
+            return view;
+        };
+        let pieces = pieces.iter().filter_map(|piece| {
+            let shard = self.0.shards.get(piece.shard)?;
+            let entry = shard.index.entry(piece.position)?;
+            Some(Piece {
+                offsets: piece.offsets.clone(),
+                view: shard.view(entry, piece.shard),
+            })
+        });
+        view.assembled(pieces.collect())
     }
 
     fn name_at(&self, place: (usize, usize)) -> &str {
@@ -207,7 +244,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// `Malformed` if two of them hold a tensor of one name.
-    fn join(format: Format, opened: Vec<Opened>) -> Result<Self> {
+    fn join(format: Format, opened: Vec<Opened>, pieces: Vec<Vec<PieceAt>>) -> Result<Self> {
         let mut files = Vec::new();
         let mut shards: Vec<Shard> = Vec::new();
         let mut first_storage: u32 = 0;
@@ -223,13 +260,14 @@ impl Checkpoint {
                 inflated: inflated.collect(),
                 index: one.parsed.index,
                 first_storage,
+                visible: one.visible,
             });
             first_storage = first_storage.saturating_add(storages);
         }
         let mut by_name = Vec::new();
         if shards.len() > 1 {
             for (file, shard) in shards.iter().enumerate() {
-                by_name.extend((0..shard.index.len()).map(|position| (file, position)));
+                by_name.extend((0..shard.visible).map(|position| (file, position)));
             }
             by_name.sort_by(|&a, &b| name_at(&shards, a).cmp(name_at(&shards, b)));
             for pair in by_name.windows(2) {
@@ -248,6 +286,7 @@ impl Checkpoint {
             files,
             shards,
             by_name,
+            pieces,
         })))
     }
 }
@@ -275,6 +314,8 @@ impl Shard {
 
 /// One file, opened and parsed, on its way into a checkpoint.
 struct Opened {
+    /// How many entries are tensors, not pieces of others.
+    visible: usize,
     path: PathBuf,
     file: Source,
     parsed: crate::formats::Parsed,

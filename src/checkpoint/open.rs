@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Checkpoint, Opened, folder, shards, split};
+use super::{Checkpoint, Opened, distributed, folder, shards, split};
 use crate::error::{Error, Format, Result};
 use crate::findings::Verdict;
 use crate::formats;
@@ -11,7 +11,7 @@ use crate::source::{Access, Source};
 
 /// Opens a model of any format, told apart by its content: a file; an index of shards
 /// (`model.safetensors.index.json`, `pytorch_model.bin.index.json`); any shard of a split GGUF model; or a
-/// folder that holds one model.
+/// folder that holds one model, or a distributed checkpoint of torch.
 ///
 /// Nothing in the file is run. Headers are read and checked, tensors stay where they are: the file
 /// is mapped. A file that changes while it is mapped can give wrong numbers, never an access
@@ -106,6 +106,9 @@ impl OpenOptions {
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Checkpoint> {
         let path = path.as_ref();
         if path.is_dir() && !self.single_file {
+            if path.join(distributed::METADATA).is_file() {
+                return distributed::open(self, path);
+            }
             return self.open(folder::only_model(path)?);
         }
         let in_file = |error: Error| error.in_file(path);
@@ -114,14 +117,14 @@ impl OpenOptions {
         if is_index && !self.single_file {
             let opened = shards::open(self, path, &source)?;
             let format = opened.first().map(|first| first.parsed.format);
-            return Checkpoint::join(format.unwrap_or(Format::ShardIndex), opened);
+            return Checkpoint::join(format.unwrap_or(Format::ShardIndex), opened, Vec::new());
         }
         let first = self.read(path, source).map_err(in_file)?;
         let format = first.parsed.format;
         if self.single_file {
-            return Checkpoint::join(format, vec![first]);
+            return Checkpoint::join(format, vec![first], Vec::new());
         }
-        Checkpoint::join(format, split::with_siblings(self, first)?)
+        Checkpoint::join(format, split::with_siblings(self, first)?, Vec::new())
     }
 
     /// Reads a checkpoint from bytes in memory; see [`Checkpoint::from_bytes`].
@@ -133,7 +136,7 @@ impl OpenOptions {
         bytes: impl AsRef<[u8]> + Send + Sync + 'static,
     ) -> Result<Checkpoint> {
         let opened = self.read(Path::new(""), Source::borrowed(bytes))?;
-        Checkpoint::join(opened.parsed.format, vec![opened])
+        Checkpoint::join(opened.parsed.format, vec![opened], Vec::new())
     }
 
     /// Opens one file alone.
@@ -146,14 +149,25 @@ impl OpenOptions {
     fn read(&self, path: &Path, file: Source) -> Result<Opened> {
         let mut budget = self.budget();
         let parsed = formats::read(file.bytes(), &mut budget)?;
-        if !self.allow_dangerous {
-            refuse_dangerous(&parsed)?;
-        }
+        self.refuse_dangerous(&parsed)?;
         Ok(Opened {
+            visible: parsed.index.len(),
             path: path.to_path_buf(),
             file,
             parsed,
         })
+    }
+
+    pub(super) const fn access_in_force(&self) -> Access {
+        self.access
+    }
+
+    /// Refuses what loading with Python would run, unless the caller asked for it all the same.
+    pub(super) fn refuse_dangerous(&self, parsed: &formats::Parsed) -> Result<()> {
+        match self.allow_dangerous {
+            true => Ok(()),
+            false => refuse_dangerous(parsed),
+        }
     }
 
     pub(super) fn budget(&self) -> Budget {

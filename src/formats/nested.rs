@@ -58,6 +58,7 @@ pub(super) fn read_tar(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
         };
         let moved = Moved {
             prefix: &prefix,
+            name: None,
             stream: &member.name,
             offset: member.data.start(),
             source: 0,
@@ -95,6 +96,7 @@ pub(super) fn read_gzip(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
     let mut builder = Builder::new();
     let moved = Moved {
         prefix: "",
+        name: None,
         stream: "",
         offset: 0,
         source: 1,

@@ -10,6 +10,8 @@ use crate::limits::Budget;
 pub(crate) struct Moved<'a> {
     /// What stands before every name.
     pub(crate) prefix: &'a str,
+    /// The whole name, for a file that is one tensor.
+    pub(crate) name: Option<&'a str>,
     /// What stands before the stream of every finding.
     pub(crate) stream: &'a str,
     /// Where the inner file starts in its source.
@@ -35,7 +37,10 @@ impl Builder {
         let first_storage = self.index.storages;
         self.index.storages = first_storage.saturating_add(index.storages());
         for entry in index.iter() {
-            let name = format!("{}{}", moved.prefix, entry.name());
+            let name = match moved.name {
+                Some(name) => name.to_owned(),
+                None => format!("{}{}", moved.prefix, entry.name()),
+            };
             let widen = |numbers: &[usize]| numbers.iter().copied().map(to_u64).collect();
             let shape: Vec<u64> = widen(entry.shape());
             let strides: Option<Vec<u64>> = entry.strides().map(widen);

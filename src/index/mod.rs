@@ -69,6 +69,8 @@ pub enum Absence {
     OutOfBand,
     /// Its storage is not in the file.
     NoStorage,
+    /// Its elements lie in several files or members, and are joined when they are copied.
+    InPieces,
     /// Its elements are not laid out by strides.
     OtherLayout,
 }
@@ -81,6 +83,7 @@ impl Absence {
             Self::ShapeOnly => "only its shape was saved",
             Self::OutOfBand => "its data was kept outside the pickle",
             Self::OtherLayout => "its elements are not laid out by strides",
+            Self::InPieces => "its elements lie in several pieces: copy them",
             Self::NoStorage => "its storage is not in the file",
         }
     }

@@ -9,7 +9,7 @@ impl TensorView<'_> {
     /// has data.
     #[must_use]
     pub fn can_dequantize(&self) -> bool {
-        quant::decoder(self.dtype()).is_some() && self.entry.absent().is_none()
+        quant::decoder(self.dtype()).is_some() && self.has_data()
     }
 
     /// Decodes every element into `out`, row-major: any decodable dtype, any strides, either byte

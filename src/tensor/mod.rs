@@ -8,17 +8,20 @@
 
 #![forbid(unsafe_code)]
 
+mod assembled;
 mod dequantize;
 mod slice;
 mod strided;
 mod typed;
 mod validate;
 
+pub(crate) use assembled::{Piece, covers};
 pub use typed::Element;
 pub use validate::Validity;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::bytes::{Endian, Span, to_usize};
 use crate::dtype::DType;
@@ -48,6 +51,8 @@ pub struct TensorView<'a> {
     /// `None` where the elements lie side by side in row-major order.
     strides: Option<Cow<'a, [usize]>>,
     span: Span,
+    /// For a tensor whose elements lie in several places.
+    pieces: Option<Arc<[Piece<'a>]>>,
 }
 
 /// Where a tensor's bytes lie, for readers that do their own input.
@@ -79,6 +84,7 @@ impl<'a> TensorView<'a> {
             shape: Cow::Borrowed(entry.shape()),
             strides: entry.strides().map(Cow::Borrowed),
             span: entry.span(),
+            pieces: None,
         }
     }
 
@@ -227,6 +233,11 @@ impl<'a> TensorView<'a> {
         self.span.slice(self.source).ok_or_else(|| {
             Error::io(std::io::ErrorKind::UnexpectedEof.into()).for_tensor(self.name())
         })
+    }
+
+    /// Whether there are bytes, in one piece or several.
+    fn has_data(&self) -> bool {
+        self.entry.absent().is_none() || self.pieces.is_some()
     }
 
     fn expect_plain_signs(&self) -> Result<()> {

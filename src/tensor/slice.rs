@@ -33,6 +33,9 @@ impl<'a> TensorView<'a> {
     /// ```
     pub fn narrow(&self, axis: usize, range: impl RangeBounds<usize>) -> Result<Self> {
         let (start, end) = self.resolve(axis, &range)?;
+        if let Some(pieces) = &self.pieces {
+            return self.narrow_pieces(pieces, axis, start..end);
+        }
         let strides = self.strides();
         let stride = strides.get(axis).copied().unwrap_or_default();
         let first = start.saturating_mul(stride);
@@ -62,6 +65,7 @@ impl<'a> TensorView<'a> {
             shape: Cow::Owned(narrowed),
             strides: (!contiguous).then_some(Cow::Owned(strides)),
             span,
+            pieces: None,
         })
     }
 

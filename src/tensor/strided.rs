@@ -18,7 +18,18 @@ impl TensorView<'_> {
     /// # Errors
     /// `Caller` if the tensor has no data, `Limit` if a view of repeated elements (stride 0) exceeds
     /// [`Limits::expanded_bytes`](crate::Limits), and whatever `visit` returns.
-    pub fn for_each_chunk(&self, mut visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    pub fn for_each_chunk(&self, visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        match &self.pieces {
+            Some(pieces) => self.join(pieces, visit),
+            None => self.for_each_own_chunk(visit),
+        }
+    }
+
+    /// The chunks of a tensor that is not joined from pieces.
+    pub(super) fn for_each_own_chunk(
+        &self,
+        mut visit: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
         let raw = self.raw()?;
         if self.strides.is_none() && !self.is_swapped() && self.entry.signs().are_plain() {
             return visit(raw);

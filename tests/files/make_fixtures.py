@@ -12,7 +12,7 @@ import warnings
 
 sys.dont_write_bytecode = True
 
-from fixtures import common, expected, gguf_files, safetensors_files, torch_files  # noqa: E402
+from fixtures import common, expected, gguf_files, safetensors_files, torch_distributed, torch_files  # noqa: E402
 
 
 def main():
@@ -24,6 +24,7 @@ def main():
     safetensors_files.write(fixtures)
     gguf_files.write(fixtures)
     torch_files.write(fixtures)
+    torch_distributed.write(fixtures)
     fixtures.write()
     total = sum(file["bytes"] for file in fixtures.files)
     print(f"{len(fixtures.files)} files, {total:,} bytes")

@@ -5,7 +5,7 @@
 
 use super::buffers::Buffers;
 use super::flatten::{self, Stream};
-use super::policy::Policy;
+use super::policy::{Policy, Surroundings};
 use super::storages::Storages;
 use super::{export, package, script};
 use crate::bytes::{Buffer, Endian, Span, to_u64};
@@ -54,6 +54,7 @@ pub fn read(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
         bytes,
         archive: &archive,
         prefix: prefix(&archive)?,
+        format,
         inflated: Buffers::default(),
         read: Vec::new(),
     };
@@ -109,6 +110,7 @@ pub(super) struct Reader<'a, 'b> {
     pub(super) bytes: &'a [u8],
     pub(super) archive: &'b Archive<'a>,
     pub(super) prefix: &'a str,
+    format: Format,
     inflated: Buffers,
     /// Places of the members that were read, by their data's start.
     read: Vec<u64>,
@@ -135,6 +137,14 @@ impl<'a> Reader<'a, '_> {
         })
     }
 
+    fn policy(&self, pickle: &Member<'_>) -> Policy {
+        let surroundings = match self.format {
+            Format::TorchScript => Surroundings::Script,
+            _ => Surroundings::Anywhere,
+        };
+        Policy::new(pickle.name).within(surroundings)
+    }
+
     /// Walks the pickle in a member, and adds its tensors.
     pub(super) fn pickle(
         &mut self,
@@ -150,7 +160,7 @@ impl<'a> Reader<'a, '_> {
             .in_member(pickle.name)?;
         // A stored pickle has its offsets in the file, an inflated one in the member.
         let base = if source == 0 { pickle.data.start() } else { 0 };
-        let mut policy = Policy::new(pickle.name);
+        let mut policy = self.policy(pickle);
         let contents = match self.inflated.get(source) {
             Some(buffer) => buffer.bytes(),
             None => pickle.stored(self.bytes),
@@ -197,7 +207,7 @@ impl<'a> Reader<'a, '_> {
             Some(buffer) => (0, buffer.bytes()),
             None => (pickle.data.start(), pickle.stored(self.bytes)),
         };
-        let mut policy = Policy::new(pickle.name);
+        let mut policy = self.policy(pickle);
         let walked = pickle::walk(contents, base, &mut policy, budget);
         builder.findings(policy.into_findings());
         self.mark_read(pickle);

@@ -254,6 +254,7 @@ impl Described<'_, '_> {
         let parsed = archive::read(stored, budget).in_member(member.name)?;
         let moved = Moved {
             prefix: &format!("{name}."),
+            name: None,
             stream: member.name,
             offset: member.data.start(),
             source: 0,

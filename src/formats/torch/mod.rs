@@ -3,6 +3,9 @@
 //! ```text
 //! zip (torch 1.6 on):   prefix/data.pkl   prefix/data/0 … prefix/data/N   prefix/version
 //! stream (0.1.10 on):   magic, version, sizes, object, keys: five pickles | storages
+//! tar (before 0.1.10):  storages, tensors, pickle
+//! TorchScript, torch.package, PT2: zip archives with pickles or JSON of their own
+//! distributed:          .metadata, and archives inside __RANK_N.distcp
 //! ```
 //!
 //! Rules: torch 2.15.0 `serialization.py`, `_utils.py`, `_tensor.py`. The pickle is walked, never
@@ -17,6 +20,7 @@ mod archive;
 mod buffers;
 mod call;
 mod children;
+pub mod distributed;
 mod export;
 mod flatten;
 mod legacy;

@@ -147,6 +147,28 @@ const DANGEROUS: &[(&str, &[&str])] = &[
     ]),
 ];
 
+/// Classes of plain data that describe distributed checkpoints.
+#[rustfmt::skip]
+const DISTRIBUTED: &[(&str, &[&str])] = &[
+    ("torch.distributed.checkpoint.metadata", &[
+        "Metadata", "MetadataIndex", "TensorStorageMetadata", "TensorProperties", "ChunkStorageMetadata",
+        "BytesStorageMetadata", "StorageMeta", "_MEM_FORMAT_ENCODING",
+    ]),
+    ("torch.distributed.checkpoint.filesystem", &[
+        "_StorageInfo",
+    ]),
+    // How pickles below protocol 5 name a layout or memory format.
+    ("torch.serialization", &[
+        "_get_layout",
+    ]),
+];
+
+/// Whether a global is a class that describes distributed checkpoints.
+pub(super) fn is_distributed(module: &str, name: &str) -> bool {
+    let mut listed = DISTRIBUTED.iter();
+    listed.any(|(allowed, names)| *allowed == module && names.contains(&name))
+}
+
 /// What is known of one global.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Known {

@@ -9,15 +9,27 @@ mod globals;
 
 use std::collections::HashSet;
 
-use globals::{Known, classify};
+use globals::{Known, classify, is_distributed};
 
 use crate::error::shortened;
 use crate::findings::{Finding, Findings, Severity, Verdict};
 use crate::formats::pickle::{Event, EventKind, Global, NodeId, Sink, Tree, Value};
 
+/// Where a pickle stands: some globals are harmless there and only there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Surroundings {
+    #[default]
+    Anywhere,
+    /// TorchScript's own unpickler makes objects of the archive's classes and knows no others.
+    Script,
+    /// The description of a distributed checkpoint.
+    Distributed,
+}
+
 /// Folds the events of one stream into findings.
 pub(super) struct Policy {
     stream: String,
+    surroundings: Surroundings,
     findings: Findings,
     /// Globals already reported.
     reported: HashSet<String>,
@@ -28,9 +40,16 @@ impl Policy {
     pub(super) fn new(stream: &str) -> Self {
         Self {
             stream: stream.to_owned(),
+            surroundings: Surroundings::Anywhere,
             findings: Findings::default(),
             reported: HashSet::new(),
         }
+    }
+
+    /// The same policy for a pickle that stands somewhere special.
+    pub(super) fn within(mut self, surroundings: Surroundings) -> Self {
+        self.surroundings = surroundings;
+        self
     }
 
     pub(super) fn into_findings(self) -> Findings {
@@ -44,7 +63,18 @@ impl Policy {
     }
 
     fn global(&mut self, event: &Event, global: Global<'_>) {
-        let known = classify(global.module, global.name);
+        let harmless = match self.surroundings {
+            Surroundings::Anywhere => false,
+            Surroundings::Script => {
+                let class = global.module == "__torch__" || global.module.starts_with("__torch__.");
+                class && !global.name.contains('.')
+            }
+            Surroundings::Distributed => is_distributed(global.module, global.name),
+        };
+        let known = match harmless {
+            true => Known::Allowed,
+            false => classify(global.module, global.name),
+        };
         if known == Known::Allowed {
             return;
         }
