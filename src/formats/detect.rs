@@ -101,6 +101,7 @@ pub fn detect(bytes: &[u8]) -> Result<Format> {
         None if bytes.first() == Some(&b'{') => Ok(Format::ShardIndex),
         None if bytes.is_empty() => Err(Error::unsupported("content:", "an empty file").at(0)),
         None if looks_like_safetensors(bytes) => Ok(Format::Safetensors),
+        None if super::pickle::is_pickle(bytes) => Ok(Format::Pickle),
         None => Err(Error::unsupported("content:", "no known format").at(0)),
     }
 }

@@ -24,7 +24,7 @@ pub use event::{Anomaly, Event, EventKind, Sink};
 pub use opcode::Opcode;
 pub use tree::{Global, LONGEST_NAME, NodeId, Object, Tree, Value};
 
-use crate::error::{Context, Format, Result};
+use crate::error::{Context, ErrorKind, Format, Result};
 use crate::limits::Budget;
 
 /// A pickle that was walked to its end.
@@ -69,6 +69,36 @@ pub fn load<'a>(
     machine::Machine::new(input, base, sink, budget)
         .run()
         .in_format(Format::Pickle)
+}
+
+/// Whether bytes that have no magic number are a pickle of protocol 0 or 1: they walk to STOP, or to a
+/// limit, or at least as far as something that would be imported. What follows an import may be broken on
+/// purpose: the import would have happened.
+///
+/// # Example
+/// ```
+/// use weighbridge::formats::pickle::is_pickle;
+/// assert!(is_pickle(b"(dp0\nS'a'\np1\nI1\ns."));
+/// assert!(is_pickle(b"cos\nsystem\n(S'id'\ntR and then nonsense"));
+/// assert!(!is_pickle(b"import this"));
+/// ```
+#[must_use]
+pub fn is_pickle(input: &[u8]) -> bool {
+    let mut imports = false;
+    let mut sink = |event: &Event, tree: &Tree<'_>| {
+        if let EventKind::Global(id) = event.kind {
+            let is_name = |text: &str| {
+                let mut letters = text.chars();
+                letters.all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '.'))
+            };
+            let global = tree.global(id);
+            imports |= global.is_some_and(|it| is_name(it.raw_module) && is_name(it.raw_name));
+        }
+    };
+    match walk(input, 0, &mut sink, &mut Budget::default()) {
+        Ok(()) => true,
+        Err(error) => imports || error.kind() == ErrorKind::Limit,
+    }
 }
 
 /// Walks a pickle for its events alone.

@@ -25,6 +25,8 @@ use crate::limits::{Budget, Limit};
 
 /// `MAGIC_NUMBER`, 0x1950a86a20f9469cfc6c, little-endian.
 const MAGIC: &[u8] = &[0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+/// The same as the whole pickle that protocols 0 and 1 write.
+const TEXT_MAGIC: &[u8] = b"L119547037146038801333356L\n.";
 /// `PROTOCOL_VERSION`.
 const VERSION: i64 = 1001;
 
@@ -43,7 +45,8 @@ pub fn read(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
     };
     let first = reader.load(&mut policy, budget)?;
     // The first value decides, as in torch, whatever protocol it was written with.
-    let is_legacy = matches!(first.tree.value(first.root), Value::BigInt(MAGIC));
+    let is_legacy = matches!(first.tree.value(first.root), Value::BigInt(MAGIC))
+        || bytes.starts_with(TEXT_MAGIC);
     let (format, read) = if is_legacy {
         let read = reader.read_legacy(policy, &mut builder, budget);
         (Format::TorchLegacy, read)
