@@ -122,6 +122,17 @@ impl<'j> JsonValue<'j> {
         }
     }
 
+    /// A text without its quotes, or a number as digits; empty for other values.
+    #[must_use]
+    pub fn to_text(self) -> String {
+        match self.kind() {
+            Some(Kind::Text(text)) => text.to_string(),
+            Some(Kind::Integer(number)) => number.to_string(),
+            Some(Kind::Float(number)) => number.to_string(),
+            _ => String::new(),
+        }
+    }
+
     /// Whether it is an object.
     #[must_use]
     pub fn is_object(self) -> bool {

@@ -7,7 +7,7 @@ use super::buffers::Buffers;
 use super::flatten::{self, Stream};
 use super::policy::{Policy, Surroundings};
 use super::storages::Storages;
-use super::{export, package, script};
+use super::{export, model_json, package, script};
 use crate::bytes::{Buffer, Endian, Span, to_u64};
 use crate::error::{Context, Error, Format, Malformed, Result, shortened};
 use crate::findings::{Finding, Severity};
@@ -24,6 +24,7 @@ const KINDS: &[(&str, Format)] = &[
     (".data/extern_modules", Format::TorchPackage),
     ("archive_format", Format::TorchExport),
     ("constants.pkl", Format::TorchScript),
+    ("model.json", Format::TorchScript),
 ];
 
 /// Members beside the pickle and the storages that torch itself writes, as prefixes.
@@ -60,6 +61,9 @@ pub fn read(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
     };
     let mut builder = Builder::new();
     let read = match format {
+        Format::TorchScript if reader.find("constants.pkl").is_none() => {
+            model_json::read(&mut reader, &mut builder, budget)
+        }
         Format::TorchScript => script::read(&mut reader, &mut builder, budget),
         Format::TorchExport => export::read(&mut reader, &mut builder, budget),
         Format::TorchPackage => package::read(&mut reader, &mut builder, budget),

@@ -24,6 +24,7 @@ pub mod distributed;
 mod export;
 mod flatten;
 mod legacy;
+mod model_json;
 mod numpy;
 mod package;
 mod placed;
