@@ -65,6 +65,11 @@ pub enum Anomaly {
     SparseMemo,
     /// The protocol changes after the first opcode.
     Protocol,
+    /// A key of a dict, or an item of a set, that has no hash: a list, dict, set or byte array.
+    Unhashable,
+    /// A buffer that stands outside the pickle, which nobody hands to the loader; or anything else made
+    /// read-only.
+    Buffer,
 }
 
 impl Anomaly {
@@ -79,6 +84,8 @@ impl Anomaly {
             Self::PlainTarget => "plain-target",
             Self::SparseMemo => "sparse-memo",
             Self::Protocol => "protocol",
+            Self::Unhashable => "unhashable",
+            Self::Buffer => "buffer",
         }
     }
 }

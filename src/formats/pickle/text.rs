@@ -30,11 +30,21 @@ pub(super) fn integer(line: &[u8], budget: &Budget) -> Result<Option<i64>> {
     Ok(i64::try_from(value.saturating_mul(sign)).ok())
 }
 
-/// The line of FLOAT.
+/// INT and LONG with leading zeros are octal to one unpickler and an error to the next.
+pub(super) fn check_leading_zeros(line: &[u8]) -> Result<()> {
+    match line.strip_prefix(b"-").unwrap_or(line) {
+        [b'0', _, ..] => Err(invalid("a decimal integer", line)),
+        _ => Ok(()),
+    }
+}
+
+/// The line of FLOAT. Digits too large for a float are an error to one unpickler and infinite to the next.
 pub(super) fn float(line: &[u8]) -> Result<f64> {
+    let fits = |value: &f64| value.is_finite() || !line.iter().any(u8::is_ascii_digit);
     std::str::from_utf8(line)
         .ok()
         .and_then(|text| text.parse().ok())
+        .filter(fits)
         .ok_or_else(|| invalid("a float", line))
 }
 
@@ -171,6 +181,9 @@ mod tests {
             assert!(integer(wrong, &budget).is_err(), "{wrong:?}");
         }
         assert!(integer(&[b'1'; 4301], &budget).is_err());
+        // The memo's numbers are decimal with any zeros, values are not.
+        assert_eq!(integer(b"007", &budget).unwrap(), Some(7));
+        assert!(check_leading_zeros(b"-010").is_err() && check_leading_zeros(b"0").is_ok());
     }
 
     #[test]

@@ -58,8 +58,8 @@ pub(super) enum Node {
     DecodedByteString(usize, u32),
     Bytes(usize, u32),
     ByteArray(usize, u32),
-    /// Items in [`Tree::items`].
-    Tuple(usize, u32),
+    /// Items in [`Tree::items`], and whether all of them have a hash.
+    Tuple(usize, u32, bool),
     /// Index into [`Tree::containers`], or `EMPTY`.
     List(u32),
     Dict(u32),
@@ -234,7 +234,7 @@ impl Tree<'_> {
             }
             Node::Bytes(start, length) => Value::Bytes(self.bytes(start, length, false)),
             Node::ByteArray(start, length) => Value::ByteArray(self.bytes(start, length, false)),
-            Node::Tuple(start, length) => Value::Tuple(self.range(start, length)),
+            Node::Tuple(start, length, _) => Value::Tuple(self.range(start, length)),
             Node::FrozenSet(start, length) => Value::Set(self.range(start, length)),
             Node::List(container) => Value::List(self.container(container)),
             Node::Dict(container) => Value::Dict(self.container(container)),

@@ -11,6 +11,7 @@ use super::{export, model_json, package, script};
 use crate::bytes::{Buffer, Endian, Span, to_u64};
 use crate::error::{Context, Error, Format, Malformed, Result, shortened};
 use crate::findings::{Finding, Severity};
+use crate::formats::pickle::Loaded;
 use crate::formats::zip::{Archive, Member, check_crc, inflate};
 use crate::formats::{Parsed, pickle};
 use crate::index::Builder;
@@ -206,16 +207,29 @@ impl<'a> Reader<'a, '_> {
         builder: &mut Builder,
         budget: &mut Budget,
     ) -> Result<()> {
+        self.values(pickle, builder, budget, |_, _| Ok(()))
+    }
+
+    /// Walks a pickle for what it would do, and gives its values.
+    pub(super) fn values<T>(
+        &mut self,
+        pickle: &Member<'a>,
+        builder: &mut Builder,
+        budget: &mut Budget,
+        take: impl FnOnce(&Loaded<'_>, &mut Budget) -> Result<T>,
+    ) -> Result<T> {
         let inflated = inflate(self.bytes, pickle, budget)?;
         let (base, contents) = match &inflated {
             Some(buffer) => (0, buffer.bytes()),
             None => (pickle.data.start(), pickle.stored(self.bytes)),
         };
         let mut policy = self.policy(pickle);
-        let walked = pickle::walk(contents, base, &mut policy, budget);
+        let loaded = pickle::load(contents, base, &mut policy, budget);
         builder.findings(policy.into_findings());
         self.mark_read(pickle);
-        walked.in_member(pickle.name)
+        loaded
+            .and_then(|loaded| take(&loaded, budget))
+            .in_member(pickle.name)
     }
 
     /// Every member whose name starts with `folder`.

@@ -17,6 +17,7 @@
 //! Left to others: opening files, checkpoints of many files.
 
 mod archive;
+mod attributes_pkl;
 mod buffers;
 mod call;
 mod children;

@@ -5,19 +5,19 @@
 //! tensors/N         storages
 //! attributes.pkl    values that are no tensors, or that name one by its number
 //! libs/, code/      the code
+//! debug/            pickles of source locations
 //! ```
 //!
-//! Source: torch 1.13.1 `torch/csrc/jit/serialization/import_legacy.cpp`, `caffe2/proto/torch.proto`,
+//! Source: torch 1.2.0, and 1.13.1 `torch/csrc/jit/serialization/import_legacy.cpp`, `caffe2/proto/torch.proto`,
 //! `caffe2/proto/caffe2.proto` (`TensorProto.DataType`). Protobuf writes 64-bit integers as texts and
 //! leaves out what has its default.
 
 use super::archive::{Reader, note_unused};
-use super::placed;
 use super::rebuild::{Data, Spec};
 use super::storages::{Storage, Storages};
-use crate::bytes::to_u64;
+use super::{attributes_pkl, placed};
 use crate::dtype::DType;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Malformed, Result};
 use crate::findings::{Finding, Severity};
 use crate::formats::json::{Json, JsonValue};
 use crate::formats::zip::{Member, inflate};
@@ -58,15 +58,24 @@ pub(super) fn read(
         None => member.stored(reader.bytes),
     };
     reader.mark_read(&member);
-    let model = Model { member };
+    let attributes = match reader.find("attributes.pkl").copied() {
+        Some(pickle) => reader.values(&pickle, builder, budget, attributes_pkl::read)?,
+        None => Vec::new(),
+    };
+    let attributes = attributes.into_iter().map(Some).collect();
+    let mut model = Model {
+        member,
+        attributes,
+        left: text.len().saturating_mul(MOST_NAMES),
+    };
     model
         .read(text, &mut storages, builder, budget)
         .in_member(member.name)
         .at(member.data.start())?;
     note_unused(&storages, builder);
-    // Its tensors are numbers in the same table.
-    if let Some(attributes) = reader.find("attributes.pkl").copied() {
-        reader.walk(&attributes, builder, budget)?;
+    // torch reads them when it reports an error in the code.
+    for pickle in reader.members_under("debug/").collect::<Vec<_>>() {
+        reader.walk(&pickle, builder, budget)?;
     }
     for member in reader.members_under("libs/").collect::<Vec<_>>() {
         reader.mark_read(&member);
@@ -76,13 +85,24 @@ pub(super) fn read(
     Ok(())
 }
 
+/// Bytes of all names per byte of the message. Paths of modules repeat in the names of all that stand below
+/// them: short ones many times in honest files, long ones many times in none.
+const MOST_NAMES: usize = 4;
+
 struct Model<'a> {
     member: Member<'a>,
+    /// The tensors of each attribute, which one module takes.
+    attributes: Vec<Option<attributes_pkl::Tensors>>,
+    /// Bytes that are left for names.
+    left: usize,
 }
+
+/// The tensors of the model, and whether a module has named them.
+type Table<'j> = Vec<(JsonValue<'j>, bool)>;
 
 impl Model<'_> {
     fn read(
-        &self,
+        &mut self,
         text: &[u8],
         storages: &mut Storages<'_>,
         builder: &mut Builder,
@@ -97,19 +117,16 @@ impl Model<'_> {
         }
         let main = field(model, "mainModule", "main_module")
             .ok_or_else(|| Error::missing("key", "mainModule"))?;
-        let mut table = Vec::new();
+        let mut table = Table::new();
         for (_, tensor) in model.get("tensors").into_iter().flat_map(JsonValue::items) {
             budget.grow(&mut table)?;
             table.push((tensor, false));
         }
         let mut modules = vec![(String::new(), main)];
         while let Some((prefix, module)) = modules.pop() {
-            for (_, parameter) in list(module, "parameters") {
-                let name = parameter.get("name").and_then(JsonValue::as_str);
-                let name = name.ok_or_else(|| Error::missing("key", "name"))?;
-                let name = format!("{prefix}{name}");
-                let id = field(parameter, "tensorId", "tensor_id").map_or(Some(0), integer);
-                let place = id.and_then(|id| usize::try_from(id).ok());
+            let named = self.tensors_of(module, &prefix, budget)?;
+            for (name, number) in named {
+                let place = usize::try_from(number).ok();
                 let entry = place.and_then(|place| table.get_mut(place));
                 let (tensor, named) = entry.ok_or_else(|| {
                     let found = "no number of a tensor";
@@ -120,13 +137,9 @@ impl Model<'_> {
                     .for_tensor(&name)?;
             }
             for (_, submodule) in list(module, "submodules") {
-                let name = submodule.get("name").and_then(JsonValue::as_str);
-                let name = name.ok_or_else(|| Error::missing("key", "name"))?;
+                let name = name(submodule)?;
                 budget.grow(&mut modules)?;
-                let path = format!("{prefix}{name}.");
-                // Paths of siblings and children add up.
-                budget.allow(Limit::NameBytes, to_u64(path.len()))?;
-                budget.spend_heap(to_u64(path.len()))?;
+                let path = self.join(&prefix, name, ".")?;
                 modules.push((path, submodule));
             }
         }
@@ -139,6 +152,49 @@ impl Model<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A name below a path, within what names may take.
+    fn join(&mut self, path: &str, name: &str, end: &str) -> Result<String> {
+        let bytes = path.len().saturating_add(name.len());
+        self.left = self.left.checked_sub(bytes).ok_or_else(|| {
+            Error::malformed(Malformed::OutOfRange {
+                what: "the bytes of one more name",
+                value: i128::try_from(bytes).unwrap_or(i128::MAX),
+                expected: "names of at most four times the message in all",
+            })
+        })?;
+        Ok(format!("{path}{name}{end}"))
+    }
+
+    /// The names and numbers of a module's own tensors: parameters, and from torch 1.2 on attributes.
+    fn tensors_of(
+        &mut self,
+        module: JsonValue<'_>,
+        prefix: &str,
+        budget: &mut Budget,
+    ) -> Result<Vec<(String, u64)>> {
+        let mut tensors = Vec::new();
+        for (_, parameter) in list(module, "parameters") {
+            let name = self.join(prefix, name(parameter)?, "")?;
+            let id = field(parameter, "tensorId", "tensor_id");
+            budget.grow(&mut tensors)?;
+            tensors.push((name, id.map_or(Some(0), integer).unwrap_or(u64::MAX)));
+        }
+        for (_, attribute) in list(module, "attributes") {
+            let name = self.join(prefix, name(attribute)?, "")?;
+            let id = attribute.get("id").map_or(Some(0), integer);
+            let slot = id.and_then(|id| self.attributes.get_mut(usize::try_from(id).ok()?));
+            let values = slot.and_then(Option::take).ok_or_else(|| {
+                let found = "no number of an attribute, or one that stood before";
+                Error::unexpected("id", found, "one of attributes.pkl").for_tensor(&name)
+            })?;
+            for (part, number) in values {
+                budget.grow(&mut tensors)?;
+                tensors.push((self.join(&name, &part, "")?, number));
+            }
+        }
+        Ok(tensors)
     }
 
     fn tensor(
@@ -231,6 +287,11 @@ fn dtype(tensor: JsonValue<'_>, quantized: bool) -> (DType, String) {
 /// Protobuf reads both spellings.
 fn field<'j>(value: JsonValue<'j>, camel: &str, snake: &str) -> Option<JsonValue<'j>> {
     value.get(camel).or_else(|| value.get(snake))
+}
+
+fn name<'j>(value: JsonValue<'j>) -> Result<&'j str> {
+    let name = value.get("name").and_then(JsonValue::as_str);
+    name.ok_or_else(|| Error::missing("key", "name"))
 }
 
 fn flag(value: JsonValue<'_>, camel: &str, snake: &str) -> bool {

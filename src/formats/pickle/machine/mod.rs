@@ -1,5 +1,6 @@
 //! The stack machine, with its calls left out.
 
+mod containers;
 mod fetch;
 mod step;
 
@@ -93,11 +94,13 @@ impl<'a, 's> Machine<'a, 's> {
             let found = format!("{byte:#04x}");
             Error::unexpected("an opcode", found, "one of the 68 opcodes")
         })?;
-        let argument = self.argument()?;
+        let argument = self.argument();
+        // An argument that the input is too short for reaches past the frame too.
         let framed = self.start < self.frame_end;
-        if framed && self.at > self.frame_end {
+        if framed && (self.at > self.frame_end || argument.is_err()) {
             self.anomaly(Anomaly::Frame);
         }
+        let argument = argument?;
         if self.opcode == Opcode::Stop {
             return self.stop().map(Some);
         }
@@ -255,70 +258,6 @@ impl<'a, 's> Machine<'a, 's> {
             arguments,
         });
         self.push_node(Node::Object(index))
-    }
-
-    /// The container behind a list, dict, set or object; made when the first thing is added.
-    fn container(&mut self, target: NodeId, pairs: bool) -> Result<Option<usize>> {
-        let place = usize::try_from(target.0).unwrap_or(usize::MAX);
-        let next = u32::try_from(self.tree.containers.len()).unwrap_or(EMPTY);
-        let slot = match self.tree.nodes.get_mut(place) {
-            Some(Node::List(slot) | Node::Set(slot)) if !pairs => slot,
-            Some(Node::Dict(slot)) if pairs => slot,
-            Some(Node::Object(object)) => {
-                let object = usize::try_from(*object)
-                    .ok()
-                    .and_then(|object| self.tree.objects.get_mut(object));
-                match object {
-                    Some(object) if object.items == EMPTY || object.pairs == pairs => {
-                        object.pairs = pairs;
-                        &mut object.items
-                    }
-                    _ => return Ok(None),
-                }
-            }
-            _ => return Ok(None),
-        };
-        let index = *slot;
-        if index != EMPTY {
-            return Ok(usize::try_from(index).ok());
-        }
-        *slot = next;
-        self.budget.grow(&mut self.tree.containers)?;
-        self.tree.containers.push(Vec::new());
-        Ok(usize::try_from(next).ok())
-    }
-
-    /// Adds the values from `height` on to a container and takes them off the stack. On anything
-    /// else that would be a method call: reported, and the values dropped.
-    fn add_from(&mut self, height: usize, target: NodeId, pairs: bool) -> Result<()> {
-        if self.stack.len() > height {
-            match self.tree.node(target) {
-                Some(Node::List(_) | Node::Set(_)) if !pairs => {}
-                Some(Node::Dict(_)) if pairs => {}
-                Some(Node::Object(_) | Node::PersistentId(_) | Node::Extension(_)) => {
-                    self.event(EventKind::Mutation(target));
-                }
-                _ => {
-                    self.event(EventKind::Mutation(target));
-                    self.anomaly(Anomaly::PlainTarget);
-                }
-            }
-            if let Some(container) = self.container(target, pairs)? {
-                let added = self.stack.get(height..).unwrap_or_default();
-                if let Some(container) = self.tree.containers.get_mut(container) {
-                    let missing = added
-                        .len()
-                        .saturating_sub(container.capacity().saturating_sub(container.len()));
-                    if missing > 0 {
-                        let additional = missing.max(container.len() / 2);
-                        self.budget.reserve(container, additional)?;
-                    }
-                    container.extend_from_slice(added);
-                }
-            }
-        }
-        self.stack.truncate(height);
-        Ok(())
     }
 
     #[cold]

@@ -20,12 +20,15 @@ impl Machine<'_, '_> {
                 self.push_node(Node::Int(i64::try_from(value).unwrap_or(i64::MAX)))
             }
             (Opcode::BinFloat, Fetched::Float(value)) => self.push_node(Node::Float(value)),
-            (Opcode::EmptyTuple, _) => self.push_node(Node::Tuple(0, 0)),
+            (Opcode::EmptyTuple, _) => self.push_node(Node::Tuple(0, 0, true)),
             (Opcode::EmptyList, _) => self.push_node(Node::List(EMPTY)),
             (Opcode::EmptyDict, _) => self.push_node(Node::Dict(EMPTY)),
             (Opcode::EmptySet, _) => self.push_node(Node::Set(EMPTY)),
-            (Opcode::NextBuffer, _) => self.push_node(Node::Buffer),
-            (Opcode::ReadonlyBuffer, _) => self.top().map(|_| ()),
+            (Opcode::NextBuffer, _) => {
+                self.anomaly(Anomaly::Buffer);
+                self.push_node(Node::Buffer)
+            }
+            (Opcode::ReadonlyBuffer, _) => self.read_only(),
             (_, Fetched::Bytes(start, length)) => self.step_bytes(start, length),
             (_, Fetched::Lines(module, name)) => self.step_global(module, name),
             (_, Fetched::Unsigned(number)) => self.step_number(number),
@@ -80,6 +83,10 @@ impl Machine<'_, '_> {
                 let index = self.memo_index(bytes)?;
                 self.put(index)
             }
+            Opcode::PersId if !bytes.is_ascii() => {
+                let (found, expected) = ("not ASCII", "ASCII");
+                Err(Error::unexpected("a persistent id", found, expected))
+            }
             Opcode::PersId => {
                 let value = self.node(Node::Str(start, length))?;
                 self.persistent_id(value)
@@ -115,11 +122,14 @@ impl Machine<'_, '_> {
             Opcode::Tuple2 => self.tuple(2),
             Opcode::Tuple3 => self.tuple(3),
             Opcode::Tuple => {
-                let (start, length) = self.take_marked()?;
-                self.push_node(Node::Tuple(start, length))
+                let items = self.take_marked()?;
+                let tuple = self.tuple_of(items)?;
+                self.push(tuple)
             }
             Opcode::FrozenSet => {
-                let (start, length) = self.take_marked()?;
+                let height = self.pop_mark()?;
+                self.check_hashable(height, 1);
+                let (start, length) = self.take_from(height)?;
                 self.push_node(Node::FrozenSet(start, length))
             }
             Opcode::List => self.new_container(Node::List(EMPTY), false),
@@ -164,58 +174,22 @@ impl Machine<'_, '_> {
     }
 
     fn tuple(&mut self, count: usize) -> Result<()> {
-        let (start, length) = self.take_last(count)?;
-        self.push_node(Node::Tuple(start, length))
+        let items = self.take_last(count)?;
+        let tuple = self.tuple_of(items)?;
+        self.push(tuple)
     }
 
-    fn new_container(&mut self, node: Node, pairs: bool) -> Result<()> {
-        let height = self.pop_mark()?;
-        self.check_pairs(height, pairs)?;
-        let target = self.node(node)?;
-        self.add_from(height, target, pairs)?;
-        self.push(target)
-    }
-
-    fn add_last(&mut self, count: usize, pairs: bool) -> Result<()> {
-        let height = self
-            .stack
-            .len()
-            .checked_sub(count)
-            .filter(|&height| height > self.floor())
-            .ok_or_else(|| self.underflow())?;
-        self.add_to_below(height, pairs)
-    }
-
-    fn add_marked(&mut self, pairs: bool) -> Result<()> {
-        let height = self.pop_mark()?;
-        if height <= self.floor() {
-            return Err(self.underflow());
-        }
-        self.check_pairs(height, pairs)?;
-        self.add_to_below(height, pairs)
-    }
-
-    /// Adds what stands from `height` on to the value just below.
-    fn add_to_below(&mut self, height: usize, pairs: bool) -> Result<()> {
-        let below = height.checked_sub(1);
-        let target = below.and_then(|below| self.stack.get(below).copied());
-        let target = target.ok_or_else(|| self.underflow())?;
-        self.add_from(height, target, pairs)
-    }
-
-    fn check_pairs(&self, height: usize, pairs: bool) -> Result<()> {
-        let count = self.stack.len().saturating_sub(height);
-        if pairs && count % 2 == 1 {
-            return Err(Error::unexpected(
-                "the items",
-                "odd in number",
-                "key-value pairs",
-            ));
+    /// Makes a buffer read-only: picklers write it behind NEXT_BUFFER alone.
+    fn read_only(&mut self) -> Result<()> {
+        let top = self.top()?;
+        if !matches!(self.tree.node(top), Some(Node::Buffer)) {
+            self.anomaly(Anomaly::Buffer);
         }
         Ok(())
     }
 
     fn push_integer(&mut self, digits: &[u8]) -> Result<()> {
+        text::check_leading_zeros(digits)?;
         let value = text::integer(digits, self.budget)?;
         self.push_node(value.map_or(Node::BigDecimal, Node::Int))
     }
@@ -340,12 +314,17 @@ impl Machine<'_, '_> {
             length,
             decoded: false,
         };
+        // From the first name to the second, and the newline between.
+        let names = self.tree.input.get(module.0..self.at);
+        if self.opcode == Opcode::Inst && !names.unwrap_or_default().is_ascii() {
+            return Err(Error::unexpected("the names of INST", "not ASCII", "ASCII"));
+        }
         let global = self.global(text(module), text(name))?;
         if self.opcode == Opcode::Global {
             return self.push(global);
         }
-        let (start, length) = self.take_marked()?;
-        let arguments = self.node(Node::Tuple(start, length))?;
+        let items = self.take_marked()?;
+        let arguments = self.tuple_of(items)?;
         self.call(global, arguments, None)
     }
 
@@ -414,9 +393,9 @@ impl Machine<'_, '_> {
         let height = self.pop_mark()?;
         let class = self.stack.get(height).copied();
         let class = class.ok_or_else(|| self.underflow())?;
-        let (start, length) = self.take_from(height.saturating_add(1))?;
+        let items = self.take_from(height.saturating_add(1))?;
         self.stack.truncate(height);
-        let arguments = self.node(Node::Tuple(start, length))?;
+        let arguments = self.tuple_of(items)?;
         self.call(class, arguments, None)
     }
 
