@@ -70,6 +70,7 @@ pub mod formats;
 pub mod guide;
 pub mod index;
 pub mod limits;
+pub mod policy;
 pub mod quant;
 pub mod shape;
 pub mod source;

@@ -5,7 +5,10 @@
 
 #![forbid(unsafe_code)]
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
+use crate::policy::Policy;
 
 macro_rules! limits {
     ($($(#[$doc:meta])* $field:ident $variant:ident $default:expr, $paranoid:expr;)*) => {
@@ -138,11 +141,12 @@ pub enum Strictness {
     Lenient,
 }
 
-/// What is left of the [`Limits`] while one checkpoint is opened.
+/// What one checkpoint may do while it is opened: what is left of the [`Limits`], and the [`Policy`].
 #[derive(Debug)]
 pub struct Budget {
     limits: Limits,
     strictness: Strictness,
+    policy: Option<Arc<Policy>>,
     heap_bytes: u64,
     inflated_bytes: u64,
 }
@@ -154,9 +158,23 @@ impl Budget {
         Self {
             limits,
             strictness,
+            policy: None,
             heap_bytes: 0,
             inflated_bytes: 0,
         }
+    }
+
+    /// The same budget with a policy of the caller's.
+    #[must_use]
+    pub fn with_policy(mut self, policy: Arc<Policy>) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// Which globals a pickle may name.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.clone().unwrap_or_else(Policy::shared)
     }
 
     /// The limits it was made from.

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 /// they have a row of their own. The guide draws this table: `src/guide/architecture.md`.
 const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
-    ("limits", &["error"]),
+    ("policy", &["error", "dtype"]),
+    ("limits", &["error", "policy"]),
     ("bytes", &["error"]),
     ("dtype", &["error"]),
     ("findings", &["error"]),
@@ -39,6 +40,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "checkpoint",
         &[
+            "policy",
             "error",
             "limits",
             "bytes",
@@ -70,7 +72,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// What every format may name; `formats` stands for the shared `Parsed`.
 const FORMAT: &[&str] = &[
-    "error", "limits", "bytes", "dtype", "shape", "index", "findings", "formats",
+    "error", "policy", "limits", "bytes", "dtype", "shape", "index", "findings", "formats",
 ];
 
 /// A PyTorch file is a pickle in a container.

@@ -13,8 +13,8 @@ const EXTENSIONS: &[&str] = &["safetensors", "gguf", "pt"];
 
 /// The fixtures of at most `most` bytes; malformed files are no fixtures.
 fn fixtures(most: usize) -> Vec<(PathBuf, Vec<u8>)> {
-    let files =
-        ["safetensors", "gguf", "torch", "old_torch"].map(|format| support::files_below(&support::file(format)));
+    let files = ["safetensors", "gguf", "torch", "old_torch"]
+        .map(|format| support::files_below(&support::file(format)));
     let files = files.concat().into_iter().filter(|path| {
         let extension = path.extension().and_then(|extension| extension.to_str());
         extension.is_some_and(|extension| EXTENSIONS.contains(&extension))

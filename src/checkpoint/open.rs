@@ -1,12 +1,14 @@
 //! Opening: which file, how its bytes are reached, how much it may ask for.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{Checkpoint, Opened, distributed, folder, shards, split};
 use crate::error::{Error, Format, Result};
 use crate::findings::Verdict;
 use crate::formats;
 use crate::limits::{Budget, Limits, Strictness};
+use crate::policy::Policy;
 use crate::source::{Access, Source};
 
 /// Opens a model of any format, told apart by its content: a file; an index of shards
@@ -54,6 +56,7 @@ pub struct OpenOptions {
     strictness: Strictness,
     allow_dangerous: bool,
     single_file: bool,
+    policy: Option<Arc<Policy>>,
 }
 
 impl OpenOptions {
@@ -96,6 +99,13 @@ impl OpenOptions {
     #[must_use]
     pub const fn single_file(mut self, single: bool) -> Self {
         self.single_file = single;
+        self
+    }
+
+    /// Which globals a pickle may name; [`Policy::default`] if none is given.
+    #[must_use]
+    pub fn policy(mut self, policy: impl Into<Arc<Policy>>) -> Self {
+        self.policy = Some(policy.into());
         self
     }
 
@@ -171,7 +181,11 @@ impl OpenOptions {
     }
 
     pub(super) fn budget(&self) -> Budget {
-        Budget::new(self.limits, self.strictness)
+        let budget = Budget::new(self.limits, self.strictness);
+        match &self.policy {
+            Some(policy) => budget.with_policy(Arc::clone(policy)),
+            None => budget,
+        }
     }
 
     pub(super) const fn limits_in_force(&self) -> &Limits {

@@ -112,6 +112,12 @@ pub enum Caller {
         /// The output format.
         format: Format,
     },
+    /// A policy that cannot be: a dotted name, or JSON of another form.
+    #[error("the policy: {reason}")]
+    Policy {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Another misuse.
     #[error("{0}")]
     Misuse(&'static str),

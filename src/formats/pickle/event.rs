@@ -29,6 +29,8 @@ pub enum EventKind {
         callable: NodeId,
         /// With what.
         arguments: NodeId,
+        /// Keyword arguments, for NEWOBJ_EX.
+        keywords: Option<NodeId>,
     },
     /// Give a state to an object: `__setstate__`, or its attributes.
     Build {

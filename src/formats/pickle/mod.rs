@@ -13,6 +13,7 @@
 //! ```
 
 mod event;
+pub mod judge;
 mod machine;
 mod memo;
 mod opcode;
@@ -21,6 +22,7 @@ mod text;
 mod tree;
 
 pub use event::{Anomaly, Event, EventKind, Sink};
+pub use judge::{Judge, Surroundings};
 pub use opcode::Opcode;
 pub use tree::{Global, LONGEST_NAME, NodeId, Object, Tree, Value};
 

@@ -5,13 +5,12 @@
 
 use super::buffers::Buffers;
 use super::flatten::{self, Stream};
-use super::policy::{Policy, Surroundings};
 use super::storages::Storages;
 use super::{export, model_json, package, script};
 use crate::bytes::{Buffer, Endian, Span, to_u64};
 use crate::error::{Context, Error, Format, Malformed, Result, shortened};
 use crate::findings::{Finding, Severity};
-use crate::formats::pickle::Loaded;
+use crate::formats::pickle::{Judge, Loaded, Surroundings};
 use crate::formats::zip::{Archive, Member, check_crc, inflate};
 use crate::formats::{Parsed, pickle};
 use crate::index::Builder;
@@ -142,12 +141,12 @@ impl<'a> Reader<'a, '_> {
         })
     }
 
-    fn policy(&self, pickle: &Member<'_>) -> Policy {
+    fn judge(&self, pickle: &Member<'_>, budget: &Budget) -> Judge {
         let surroundings = match self.format {
             Format::TorchScript => Surroundings::Script,
             _ => Surroundings::Anywhere,
         };
-        Policy::new(pickle.name).within(surroundings)
+        Judge::new(pickle.name, budget.policy()).within(surroundings)
     }
 
     /// Walks the pickle in a member, and adds its tensors.
@@ -165,7 +164,7 @@ impl<'a> Reader<'a, '_> {
             .in_member(pickle.name)?;
         // A stored pickle has its offsets in the file, an inflated one in the member.
         let base = if source == 0 { pickle.data.start() } else { 0 };
-        let mut policy = self.policy(pickle);
+        let mut judge = self.judge(pickle, budget);
         let contents = match self.inflated.get(source) {
             Some(buffer) => buffer.bytes(),
             None => pickle.stored(self.bytes),
@@ -173,9 +172,9 @@ impl<'a> Reader<'a, '_> {
         if source == 0 {
             check_crc(contents, pickle)?;
         }
-        let loaded = pickle::load(contents, base, &mut policy, budget);
+        let loaded = pickle::load(contents, base, &mut judge, budget);
         // What was found before an error stays found.
-        builder.findings(policy.into_findings());
+        builder.findings(judge.into_findings());
         let loaded = loaded.in_member(pickle.name)?;
         let end = to_u64(loaded.length);
         if end != to_u64(contents.len()) {
@@ -223,9 +222,9 @@ impl<'a> Reader<'a, '_> {
             Some(buffer) => (0, buffer.bytes()),
             None => (pickle.data.start(), pickle.stored(self.bytes)),
         };
-        let mut policy = self.policy(pickle);
-        let loaded = pickle::load(contents, base, &mut policy, budget);
-        builder.findings(policy.into_findings());
+        let mut judge = self.judge(pickle, budget);
+        let loaded = pickle::load(contents, base, &mut judge, budget);
+        builder.findings(judge.into_findings());
         self.mark_read(pickle);
         loaded
             .and_then(|loaded| take(&loaded, budget))

@@ -12,13 +12,12 @@
 
 use std::collections::HashMap;
 
-use super::policy::{Policy, Surroundings};
 use super::rebuild::unsigned;
 use crate::bytes::to_u64;
 use crate::dtype::DType;
 use crate::error::{Context, Error, Format, Malformed, Result};
 use crate::findings::Findings;
-use crate::formats::pickle::{self, NodeId, Tree, Value};
+use crate::formats::pickle::{self, Judge, NodeId, Surroundings, Tree, Value};
 use crate::limits::{Budget, Limit};
 
 /// More chunks of one tensor than any world size.
@@ -87,10 +86,10 @@ pub fn read(bytes: &[u8], budget: &mut Budget) -> Result<Plan> {
 
 fn read_plan(bytes: &[u8], budget: &mut Budget) -> Result<Plan> {
     budget.allow(Limit::PickleBytes, to_u64(bytes.len()))?;
-    let mut policy = Policy::new("").within(Surroundings::Distributed);
-    let loaded = pickle::load(bytes, 0, &mut policy, budget)?;
+    let mut judge = Judge::new("", budget.policy()).within(Surroundings::Distributed);
+    let loaded = pickle::load(bytes, 0, &mut judge, budget)?;
     let mut plan = Plan {
-        findings: policy.into_findings(),
+        findings: judge.into_findings(),
         ..Plan::default()
     };
     let reader = Reader { tree: &loaded.tree };

@@ -12,14 +12,13 @@ use std::collections::HashMap;
 
 use super::buffers::Buffers;
 use super::flatten::{self, Stream};
-use super::policy::Policy;
 use super::storage_id::StorageId;
 use super::storages::Storages;
 use crate::bytes::{Cursor, Endian, Span, to_u64};
 use crate::error::{Context, Error, ErrorKind, Format, Malformed, Result};
 use crate::findings::{Finding, Severity};
 use crate::formats::Parsed;
-use crate::formats::pickle::{self, Event, EventKind, Loaded, Sink, Tree, Value};
+use crate::formats::pickle::{self, Event, EventKind, Judge, Loaded, Sink, Tree, Value};
 use crate::index::Builder;
 use crate::limits::{Budget, Limit};
 
@@ -37,21 +36,21 @@ const VERSION: i64 = 1001;
 /// than allowed.
 pub fn read(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
     let mut builder = Builder::new();
-    let mut policy = Policy::new("");
+    let mut judge = Judge::new("", budget.policy());
     let mut reader = Reader {
         bytes,
         at: 0,
         buffers: Buffers::default(),
     };
-    let first = reader.load(&mut policy, budget)?;
+    let first = reader.load(&mut judge, budget)?;
     // The first value decides, as in torch, whatever protocol it was written with.
     let is_legacy = matches!(first.tree.value(first.root), Value::BigInt(MAGIC))
         || bytes.starts_with(TEXT_MAGIC);
     let (format, read) = if is_legacy {
-        let read = reader.read_legacy(policy, &mut builder, budget);
+        let read = reader.read_legacy(judge, &mut builder, budget);
         (Format::TorchLegacy, read)
     } else {
-        let read = reader.read_pickle(&first, policy, &mut builder, budget);
+        let read = reader.read_pickle(&first, judge, &mut builder, budget);
         (Format::Pickle, read)
     };
     read.in_format(format)?;
@@ -69,9 +68,9 @@ struct Reader<'a> {
     buffers: Buffers,
 }
 
-/// Hears the events for the policy, and keeps the storages that the object asks for.
+/// Hears the events for the judge, and keeps the storages that the object asks for.
 struct Listener<'p> {
-    policy: &'p mut Policy,
+    judge: &'p mut Judge,
     /// Element bytes and count by key.
     storages: HashMap<String, (u64, u64)>,
     error: Option<Error>,
@@ -79,7 +78,7 @@ struct Listener<'p> {
 
 impl Sink for Listener<'_> {
     fn event(&mut self, event: &Event, tree: &Tree<'_>) {
-        self.policy.event(event, tree);
+        self.judge.event(event, tree);
         let EventKind::PersistentId(id) = event.kind else {
             return;
         };
@@ -114,18 +113,18 @@ impl<'a> Reader<'a> {
     fn read_pickle(
         &mut self,
         first: &Loaded<'a>,
-        policy: Policy,
+        judge: Judge,
         builder: &mut Builder,
         budget: &mut Budget,
     ) -> Result<()> {
-        builder.findings(policy.into_findings());
+        builder.findings(judge.into_findings());
         self.flatten(first, "", builder, budget)?;
         let mut number: u32 = 1;
         while self.at < self.bytes.len() {
             let at = to_u64(self.at);
-            let mut policy = Policy::new(&format!("pickle {number}"));
-            let next = self.load(&mut policy, budget);
-            builder.findings(policy.into_findings());
+            let mut judge = Judge::new(&format!("pickle {number}"), budget.policy());
+            let next = self.load(&mut judge, budget);
+            builder.findings(judge.into_findings());
             match next {
                 Ok(next) => self.flatten(&next, &format!("#{number}."), builder, budget)?,
                 Err(error) if error.kind() == ErrorKind::Limit => return Err(error),
@@ -162,12 +161,12 @@ impl<'a> Reader<'a> {
     /// What follows the magic number.
     fn read_legacy(
         &mut self,
-        mut policy: Policy,
+        mut judge: Judge,
         builder: &mut Builder,
         budget: &mut Budget,
     ) -> Result<()> {
         let at = to_u64(self.at);
-        let version = self.load(&mut policy, budget)?;
+        let version = self.load(&mut judge, budget)?;
         if version.tree.int(version.root) != Some(VERSION) {
             let value = version.tree.value(version.root);
             let found = version
@@ -176,9 +175,9 @@ impl<'a> Reader<'a> {
                 .map_or_else(|| value.kind().to_owned(), |version| version.to_string());
             return Err(Error::unexpected("the protocol version", found, "1001").at(at));
         }
-        self.load(&mut policy, budget)?;
+        self.load(&mut judge, budget)?;
         let mut listener = Listener {
-            policy: &mut policy,
+            judge: &mut judge,
             storages: HashMap::new(),
             error: None,
         };
@@ -188,8 +187,8 @@ impl<'a> Reader<'a> {
         }
         let stated = listener.storages;
         let keys_at = to_u64(self.at);
-        let keys = self.load(&mut policy, budget)?;
-        builder.findings(policy.into_findings());
+        let keys = self.load(&mut judge, budget)?;
+        builder.findings(judge.into_findings());
         let mut storages = self
             .read_storages(&keys, &stated, builder, budget)
             .at(keys_at)?;

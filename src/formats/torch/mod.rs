@@ -29,7 +29,6 @@ mod model_json;
 mod numpy;
 mod package;
 mod placed;
-mod policy;
 mod rebuild;
 mod script;
 mod storage_id;

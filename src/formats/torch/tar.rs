@@ -13,14 +13,13 @@ use std::collections::HashMap;
 
 use super::buffers::Buffers;
 use super::flatten::{self, Stream};
-use super::policy::Policy;
 use super::rebuild::{Data, Spec};
 use super::storages::{Storage, Storages};
 use crate::bytes::{Cursor, Endian, Span, to_u64};
 use crate::dtype::DType;
 use crate::error::{Context, Error, Format, Malformed, Result};
 use crate::findings::{Finding, Severity};
-use crate::formats::pickle::{self, Loaded, Tree};
+use crate::formats::pickle::{self, Judge, Loaded, Tree};
 use crate::formats::tar::{Archive, Member};
 use crate::formats::{Parsed, torch::rebuild::unsigned};
 use crate::index::Builder;
@@ -113,9 +112,9 @@ impl<'a> Part<'a> {
 
     /// The next pickle.
     fn load(&mut self, builder: &mut Builder, budget: &mut Budget) -> Result<Loaded<'a>> {
-        let mut policy = Policy::new(self.name);
-        let loaded = pickle::load(self.rest(), self.at, &mut policy, budget);
-        builder.findings(policy.into_findings());
+        let mut judge = Judge::new(self.name, budget.policy());
+        let loaded = pickle::load(self.rest(), self.at, &mut judge, budget);
+        builder.findings(judge.into_findings());
         let loaded = loaded.in_member(self.name)?;
         budget.allow(Limit::PickleBytes, to_u64(loaded.length))?;
         self.at = self.at.saturating_add(to_u64(loaded.length));

@@ -256,6 +256,7 @@ impl<'a, 's> Machine<'a, 's> {
         self.event(EventKind::Call {
             callable,
             arguments,
+            keywords,
         });
         self.push_node(Node::Object(index))
     }
