@@ -17,7 +17,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("bytes", &["error"]),
     ("dtype", &["error"]),
     ("findings", &["error"]),
-    ("source", &["error", "bytes"]),
+    ("progress", &["error"]),
+    ("source", &["error", "bytes", "progress"]),
     ("shape", &["error", "limits"]),
     ("quant", &["error", "dtype"]),
     (
@@ -34,7 +35,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("formats", FORMATS),
     (
         "tensor",
-        &["error", "index", "bytes", "dtype", "shape", "quant"],
+        &[
+            "error", "progress", "source", "index", "bytes", "dtype", "shape", "quant",
+        ],
     ),
     (
         "checkpoint",
@@ -44,6 +47,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "bytes",
             "dtype",
             "findings",
+            "progress",
             "source",
             "shape",
             "quant",
@@ -58,6 +62,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "convert",
         &[
             "error",
+            "progress",
             "bytes",
             "dtype",
             "quant",

@@ -99,9 +99,6 @@ pub enum Caller {
         /// The type asked for.
         wanted: &'static str,
     },
-    /// The caller's progress callback asked to stop.
-    #[error("cancelled")]
-    Cancelled,
     /// A tensor, key or value that the output format cannot hold.
     #[error("{what} {value} does not fit a {format} file")]
     DoesNotFit {

@@ -27,6 +27,7 @@ use crate::bytes::{Endian, Span, to_usize};
 use crate::dtype::DType;
 use crate::error::{Caller, Error, Result};
 use crate::index::{Attributes, Entry};
+use crate::progress::Job;
 
 /// A tensor of a checkpoint, or a part of one, borrowed.
 ///
@@ -53,6 +54,8 @@ pub struct TensorView<'a> {
     span: Span,
     /// For a tensor whose elements lie in several places.
     pieces: Option<Arc<[Piece<'a>]>>,
+    /// Who watches the work on this view.
+    job: Option<&'a Job<'a>>,
 }
 
 /// Where a tensor's bytes lie, for readers that do their own input.
@@ -85,6 +88,20 @@ impl<'a> TensorView<'a> {
             strides: entry.strides().map(Cow::Borrowed),
             span: entry.span(),
             pieces: None,
+            job: None,
+        }
+    }
+
+    /// The same view, whose work (copies, decoding, digests, validation) reports to `job` and can be
+    /// stopped by it; so do its parts.
+    #[must_use]
+    pub fn watched<'j>(&self, job: &'j Job<'j>) -> TensorView<'j>
+    where
+        'a: 'j,
+    {
+        TensorView {
+            job: Some(job),
+            ..self.clone()
         }
     }
 

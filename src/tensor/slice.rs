@@ -66,6 +66,7 @@ impl<'a> TensorView<'a> {
             strides: (!contiguous).then_some(Cow::Owned(strides)),
             span,
             pieces: None,
+            job: self.job,
         })
     }
 

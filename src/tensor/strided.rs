@@ -1,14 +1,19 @@
 //! Walks a tensor's elements in row-major order, as runs that lie side by side.
 
 use super::TensorView;
-use crate::bytes::to_usize;
+use crate::bytes::{to_u64, to_usize};
 use crate::dtype::{Class, DType, Fields};
 use crate::error::{Caller, Error, Result};
 use crate::index::Signs;
+use crate::progress::Job;
 
 /// Bytes of the buffer through which strided or swapped elements pass: within the L1 cache, and
 /// larger than any block.
 const CHUNK_BYTES: usize = 8 * 1024;
+
+/// Elements that are decoded between two calls of a callback: below 3 ms for the slowest type on one
+/// thread.
+const STEP_ELEMENTS: usize = 1 << 19;
 
 impl TensorView<'_> {
     /// Calls `visit` with the tensor's bytes, in chunks of whole blocks: row-major, little-endian,
@@ -17,12 +22,38 @@ impl TensorView<'_> {
     ///
     /// # Errors
     /// `Caller` if the tensor has no data, `Limit` if a view of repeated elements (stride 0) exceeds
-    /// [`Limits::expanded_bytes`](crate::Limits), and whatever `visit` returns.
-    pub fn for_each_chunk(&self, visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    /// [`Limits::expanded_bytes`](crate::Limits), `Cancelled` if a [`Job`] that watches is stopped, and
+    /// whatever `visit` returns.
+    pub fn for_each_chunk(&self, mut visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let Some(job) = self.job else {
+            return self.chunks(visit);
+        };
+        job.advance(0)?;
+        let step = self.step_bytes();
+        self.chunks(|chunk| {
+            for part in chunk.chunks(step) {
+                visit(part)?;
+                job.advance(to_u64(part.len()))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn chunks(&self, visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         match &self.pieces {
             Some(pieces) => self.join(pieces, visit),
             None => self.for_each_own_chunk(visit),
         }
+    }
+
+    /// Whole blocks that are worked on between two calls of a callback.
+    fn step_bytes(&self) -> usize {
+        let dtype = self.dtype();
+        let block_bytes = dtype.block_bytes().max(1);
+        let by_bytes = Job::STEP_BYTES.checked_div(block_bytes);
+        let by_elements = STEP_ELEMENTS.checked_div(dtype.block_elements());
+        let blocks = by_bytes.min(by_elements).unwrap_or(1).max(1);
+        blocks.saturating_mul(block_bytes)
     }
 
     /// The chunks of a tensor that is not joined from pieces.
@@ -87,8 +118,8 @@ impl TensorView<'_> {
         }
         Err(self.error(Caller::OutputLength {
             unit,
-            found: crate::bytes::to_u64(found),
-            expected: expected.map_or(u64::MAX, crate::bytes::to_u64),
+            found: to_u64(found),
+            expected: expected.map_or(u64::MAX, to_u64),
         }))
     }
 }
@@ -137,14 +168,14 @@ impl<'a> Runs<'a> {
     /// Steps to the next run like an odometer.
     fn step(&mut self) {
         for (&(dimension, stride), index) in self.outer.iter().zip(&mut self.index).rev() {
-            let stride = crate::bytes::to_u64(stride);
+            let stride = to_u64(stride);
             let next = index.saturating_add(1);
             if next < dimension {
                 *index = next;
                 self.first = self.first.saturating_add(stride);
                 return;
             }
-            let back = crate::bytes::to_u64(*index).saturating_mul(stride);
+            let back = to_u64(*index).saturating_mul(stride);
             self.first = self.first.saturating_sub(back);
             *index = 0;
         }
