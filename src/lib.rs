@@ -83,5 +83,5 @@ pub use findings::{Finding, Findings, Severity, Verdict};
 pub use index::{Array, Attributes, Metadata, MetadataView, Text, Value, ValueType};
 pub use limits::{Limits, Strictness};
 pub use progress::{Job, Progress};
-pub use source::Access;
-pub use tensor::{Element, Location, TensorView, Validity};
+pub use source::{Access, Advice, ReadAt};
+pub use tensor::{Element, Location, Tensor, TensorView, Validity};

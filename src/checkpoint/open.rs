@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use super::{Checkpoint, Opened, distributed, folder, shards, split};
+use crate::bytes::{to_u64, to_usize};
 use crate::error::{Error, Format, Result};
 use crate::findings::Verdict;
-use crate::formats;
+use crate::formats::{self, Head};
 use crate::limits::{Budget, Limits, Strictness};
-use crate::source::{Access, Source};
+use crate::progress::Job;
+use crate::source::{Access, Memory, OpenedFile, ReadAt, Source, Sparse, fill, open_regular};
 
 /// Opens a model of any format, told apart by its content: a file; an index of shards
 /// (`model.safetensors.index.json`, `pytorch_model.bin.index.json`); any shard of a split GGUF model; or a
@@ -141,14 +143,69 @@ impl OpenOptions {
 
     /// Opens one file alone.
     pub(super) fn open_one(&self, path: &Path) -> Result<Opened> {
-        Source::open(path, self.access)
-            .and_then(|source| self.read(path, source))
+        open_regular(path)
+            .and_then(|file| self.read_file(path, file))
             .map_err(|error| error.in_file(path))
+    }
+
+    /// Reads one opened file, the way that the caller chose.
+    pub(super) fn read_file(&self, path: &Path, file: OpenedFile) -> Result<Opened> {
+        if self.access == Access::Lazy {
+            return self.read_lazily(path, Box::new(file));
+        }
+        let source = Source::from_file(file, self.access, &Job::unwatched())?;
+        self.read(path, source)
+    }
+
+    /// Reads a checkpoint from a source of the caller's: its index now, with few and exact ranges, each tensor
+    /// when it is asked for ([`TensorView::load`](crate::TensorView::load), or a copy). Formats whose index
+    /// lies all over the file (archives, pickles) are read whole, now.
+    ///
+    /// # Errors
+    /// As [`open`]; `Io` with whatever the source says.
+    pub fn from_reader(&self, reader: impl ReadAt + 'static) -> Result<Checkpoint> {
+        let opened = self.read_lazily(Path::new(""), Box::new(reader))?;
+        Checkpoint::join(opened.parsed.format, vec![opened], Vec::new())
+    }
+
+    /// Reads the start of a file, as far as its index reaches.
+    fn read_lazily(&self, path: &Path, reader: Box<dyn ReadAt>) -> Result<Opened> {
+        let job = Job::unwatched();
+        let length = reader.length().map_err(Error::io)?;
+        let mut head: Vec<u8> = Vec::new();
+        loop {
+            let given = head.len();
+            let needed = match formats::head(&head, length, &mut self.budget())? {
+                Head::Bytes(needed) => to_usize(needed).ok_or_else(Error::out_of_memory)?,
+                Head::Whole => {
+                    let length = to_usize(length).ok_or_else(Error::out_of_memory)?;
+                    let mut memory = Memory::zeroed(length)?;
+                    fill(&*reader, 0, memory.bytes_mut(), &job)?;
+                    return self.read(path, Source::read(memory));
+                }
+            };
+            if needed <= given {
+                break;
+            }
+            head.try_reserve_exact(needed.saturating_sub(given))
+                .map_err(|_| Error::out_of_memory())?;
+            head.resize(needed, 0);
+            let rest = head.get_mut(given..).unwrap_or_default();
+            fill(&*reader, to_u64(given), rest, &job)?;
+        }
+        let shown = Sparse::new(length, &head)?;
+        let parsed = formats::read(shown.bytes(), &mut self.budget())?;
+        drop(shown);
+        self.opened(path, Source::lazy(reader, length, head), parsed)
     }
 
     fn read(&self, path: &Path, file: Source) -> Result<Opened> {
         let mut budget = self.budget();
         let parsed = formats::read(file.bytes(), &mut budget)?;
+        self.opened(path, file, parsed)
+    }
+
+    fn opened(&self, path: &Path, file: Source, parsed: formats::Parsed) -> Result<Opened> {
         self.refuse_dangerous(&parsed)?;
         Ok(Opened {
             visible: parsed.index.len(),
