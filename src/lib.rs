@@ -76,7 +76,7 @@ pub mod shape;
 pub mod source;
 pub mod tensor;
 
-pub use checkpoint::{Checkpoint, Content, FileInfo, OpenOptions, Region, open};
+pub use checkpoint::{Checkpoint, Content, FileInfo, Links, OpenOptions, Region, open};
 pub use dtype::{Class, DType};
 pub use error::{Caller, Error, ErrorKind, Format, Malformed, Result};
 pub use findings::{Finding, Findings, Severity, Verdict};

@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
@@ -55,7 +56,48 @@ pub struct Job<'a> {
     done: AtomicU64,
     total: AtomicU64,
     stopped: AtomicBool,
-    callback: Callback<'a>,
+    callback: Heard<'a>,
+}
+
+/// A callback that is borrowed, or kept.
+enum Heard<'a> {
+    Borrowed(Callback<'a>),
+    Kept(Arc<Kept>),
+}
+
+type Kept = dyn Fn(Progress) -> ControlFlow<()> + Send + Sync;
+
+/// A callback that options keep.
+#[derive(Clone, Default)]
+pub(crate) struct Watcher(Option<Arc<Kept>>);
+
+impl Watcher {
+    pub(crate) fn new(
+        callback: impl Fn(Progress) -> ControlFlow<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Some(Arc::new(callback)))
+    }
+
+    /// A job that this callback watches.
+    pub(crate) fn job(&self, what: &'static str) -> Job<'static> {
+        match &self.0 {
+            None => Job::unwatched(),
+            Some(kept) => Job {
+                callback: Heard::Kept(Arc::clone(kept)),
+                ..Job::new(what, 0, &|_| ControlFlow::Continue(()))
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(if self.0.is_some() {
+            "Watcher"
+        } else {
+            "nobody"
+        })
+    }
 }
 
 impl<'a> Job<'a> {
@@ -70,7 +112,7 @@ impl<'a> Job<'a> {
             done: AtomicU64::new(0),
             total: AtomicU64::new(total),
             stopped: AtomicBool::new(false),
-            callback,
+            callback: Heard::Borrowed(callback),
         }
     }
 
@@ -99,7 +141,11 @@ impl<'a> Job<'a> {
     /// `Cancelled` once the callback has said `Break`, in every thread.
     pub fn advance(&self, bytes: u64) -> Result<()> {
         self.done.fetch_add(bytes, Ordering::Relaxed);
-        if self.stopped.load(Ordering::Relaxed) || (self.callback)(self.progress()).is_break() {
+        let call = match &self.callback {
+            Heard::Borrowed(callback) => *callback,
+            Heard::Kept(kept) => &**kept,
+        };
+        if self.stopped.load(Ordering::Relaxed) || call(self.progress()).is_break() {
             self.stopped.store(true, Ordering::Relaxed);
             let Progress { done, total } = self.progress();
             return Err(Error::cancelled(self.what, done, total));

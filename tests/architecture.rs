@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// they have a row of their own. The guide draws this table: `src/guide/architecture.md`.
 const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
-    ("limits", &["error"]),
+    ("limits", &["error", "progress"]),
     ("bytes", &["error"]),
     ("dtype", &["error"]),
     ("findings", &["error"]),

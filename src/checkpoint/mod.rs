@@ -2,15 +2,18 @@
 
 #![forbid(unsafe_code)]
 
+mod components;
 mod contained;
 mod distributed;
 mod folder;
 mod layout;
+mod links;
 mod open;
 mod scale;
 mod shards;
 mod split;
 
+pub use contained::Links;
 pub use layout::{Content, Region};
 pub use open::{OpenOptions, open};
 
@@ -254,6 +257,11 @@ impl Checkpoint {
 
     fn name_at(&self, place: (usize, usize)) -> &str {
         name_at(&self.0.shards, place)
+    }
+
+    /// A checkpoint of one file.
+    fn of_one(opened: Opened) -> Result<Self> {
+        Self::join(opened.parsed.format, vec![opened], Vec::new())
     }
 
     /// Joins files that were opened one by one.

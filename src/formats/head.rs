@@ -6,7 +6,7 @@ use crate::error::{Context, Error, Format, Malformed, Result};
 use crate::limits::{Budget, Limit};
 
 /// Enough to tell a format: the header of a tar archive is the longest that is looked for.
-const FIRST_BYTES: u64 = 512;
+pub(crate) const FIRST_BYTES: u64 = 512;
 /// The least that is read next when nobody knows how far an index reaches.
 const WINDOW_BYTES: u64 = 64 * 1024;
 
@@ -29,7 +29,7 @@ pub(crate) fn head(start: &[u8], length: u64, budget: &mut Budget) -> Result<Hea
     if given < FIRST_BYTES.min(length) {
         return Ok(Head::Bytes(FIRST_BYTES.min(length)));
     }
-    match format(start)? {
+    match format_of_start(start)? {
         Format::Safetensors => safetensors(start, length, budget).in_format(Format::Safetensors),
         Format::Gguf if given < length => match gguf::head(start, budget) {
             Ok(end) => Ok(Head::Bytes(end.min(length))),
@@ -66,7 +66,7 @@ fn safetensors(start: &[u8], length: u64, budget: &Budget) -> Result<Head> {
 
 /// The format by the start alone. A header length is right only beside the file's own length, which is not
 /// given here: a length that the start cannot hold is no reason to call the file something else.
-fn format(start: &[u8]) -> Result<Format> {
+pub(crate) fn format_of_start(start: &[u8]) -> Result<Format> {
     let is_open = start.get(8) == Some(&b'{');
     match detect(start) {
         Ok(format @ (Format::TorchZip | Format::Tar | Format::Gguf)) => Ok(format),

@@ -18,7 +18,7 @@ pub mod torch;
 pub mod zip;
 
 pub use detect::detect;
-pub(crate) use head::{Head, head};
+pub(crate) use head::{FIRST_BYTES, Head, format_of_start, head};
 
 use crate::bytes::Buffer;
 use crate::error::{Context, Error, Format, Result};

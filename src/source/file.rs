@@ -45,6 +45,11 @@ impl OpenedFile {
         &self.file
     }
 
+    /// How long it was when it was opened.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.stamp.length
+    }
+
     /// Reads everything, on several threads.
     ///
     /// # Errors
@@ -55,6 +60,30 @@ impl OpenedFile {
         fill(&self.file, 0, memory.bytes_mut(), job)?;
         self.expect_unchanged().map_err(Error::io)?;
         Ok(memory)
+    }
+
+    /// Whether `metadata`, of a path and not of what a link leads to, is that of this file.
+    ///
+    /// # Errors
+    /// Whatever keeps the system from telling.
+    pub(crate) fn is(&self, metadata: &Metadata) -> io::Result<bool> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let own = self.file.metadata()?;
+            Ok((own.dev(), own.ino()) == (metadata.dev(), metadata.ino()))
+        }
+        // Without numbers for files, what can be told is that it is no link.
+        #[cfg(not(unix))]
+        Ok(metadata.is_file() && metadata.len() == self.stamp.length)
+    }
+
+    /// Whether the file consists of these bytes.
+    pub(crate) fn holds(&self, bytes: &[u8]) -> bool {
+        let mut found = vec![0; bytes.len()];
+        to_usize(self.stamp.length) == Some(bytes.len())
+            && self.read_exact_at(&mut found, 0).is_ok()
+            && found == bytes
     }
 
     fn expect_unchanged(&self) -> io::Result<()> {

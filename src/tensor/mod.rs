@@ -8,6 +8,10 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "bytes")]
+mod as_bytes;
+#[cfg(feature = "safetensors")]
+mod as_safetensors;
 mod assembled;
 mod dequantize;
 mod gather;
@@ -17,6 +21,8 @@ mod strided;
 mod typed;
 mod validate;
 
+#[cfg(feature = "safetensors")]
+pub use as_safetensors::SafetensorsView;
 pub(crate) use assembled::{Piece, covers};
 use shared::Loaded;
 pub(crate) use shared::Owner;

@@ -44,8 +44,11 @@ pub(crate) trait Owner: Send + Sync {
 pub struct Tensor {
     owner: Arc<dyn Owner>,
     part: Part,
-    pieces: Option<Arc<[(Vec<usize>, Part)]>>,
+    pieces: Option<Pieces>,
 }
+
+/// For a tensor joined from pieces, what [`Piece`] says of each.
+type Pieces = Arc<[(Vec<usize>, Part)]>;
 
 /// Bytes that were read from a source, and where they stand there.
 pub(super) struct Loaded {
@@ -277,7 +280,7 @@ impl Tensor {
     }
 }
 
-fn parts(pieces: &[Piece<'_>]) -> Arc<[(Vec<usize>, Part)]> {
+fn parts(pieces: &[Piece<'_>]) -> Pieces {
     let each = pieces.iter();
     each.map(|piece| (piece.offsets.clone(), Part::of(&piece.view)))
         .collect()
