@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use super::open::Opening;
 use super::{Checkpoint, components, distributed};
 use crate::bytes::to_u64;
-use crate::error::{Caller, Error, Result};
+use crate::error::{Caller, Error, ErrorKind, Format, Result};
 use crate::formats::json::Json;
 use crate::limits::Limit;
 
@@ -54,7 +54,7 @@ pub(super) fn open(opening: &Opening<'_>, folder: &Path) -> Result<Checkpoint> {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let opened = opening.open_all(&folder, &names, false)?;
             let format = opened.first().map(|first| first.parsed.format);
-            let format = format.unwrap_or(crate::error::Format::ShardIndex);
+            let format = format.unwrap_or(Format::ShardIndex);
             Checkpoint::join(format, opened, Vec::new())
         }
         Model::Components(path) => components::open(opening, folder, &path),
@@ -138,13 +138,21 @@ struct ShardIndex {
     pickles: bool,
 }
 
-/// The indexes of a folder, and what they list. One that cannot be read lists nothing: opening it says why.
+/// The indexes of a folder, and what they list. One whose name says that it is of no format of ours is left
+/// out, broken or not.
 fn indexes(opening: &Opening<'_>, folder: &Path, names: &[String]) -> Result<Vec<ShardIndex>> {
     let mut found = Vec::new();
     let is_index = |name: &str| name.contains(".index.") && name.ends_with(".json");
     for name in names.iter().filter(|name| is_index(name)) {
         let path = folder.join(name);
-        let shards = listed(opening, &path).unwrap_or_default();
+        let known = name.contains(".safetensors.") || name.contains(".bin.");
+        let shards = match listed(opening, &path) {
+            Ok(shards) => shards,
+            Err(error) if known || error.kind() == ErrorKind::Cancelled => {
+                return Err(error.in_format(Format::ShardIndex).in_file(&path));
+            }
+            Err(_) => continue,
+        };
         let ends = |ending: &str| shards.iter().any(|shard| shard.ends_with(ending));
         let pickles = match (name.contains(".safetensors."), name.contains(".bin.")) {
             (false, true) => true,
