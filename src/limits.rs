@@ -5,10 +5,12 @@
 
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::policy::Policy;
+use crate::progress::Job;
 
 macro_rules! limits {
     ($($(#[$doc:meta])* $field:ident $variant:ident $default:expr, $paranoid:expr;)*) => {
@@ -141,9 +143,15 @@ pub enum Strictness {
     Lenient,
 }
 
-/// What one checkpoint may do while it is opened: what is left of the [`Limits`], and the [`Policy`].
+/// Checks of the budget between two looks at the job: some microseconds of a reader's work.
+const CHECKS_PER_LOOK: u32 = 256;
+
+/// What one checkpoint may do while it is opened: what is left of the [`Limits`], the [`Policy`], and whether
+/// it is still wanted.
 #[derive(Debug)]
 pub struct Budget {
+    job: Option<Arc<Job<'static>>>,
+    checks: Cell<u32>,
     limits: Limits,
     strictness: Strictness,
     policy: Option<Arc<Policy>>,
@@ -156,6 +164,8 @@ impl Budget {
     #[must_use]
     pub const fn new(limits: Limits, strictness: Strictness) -> Self {
         Self {
+            job: None,
+            checks: Cell::new(0),
             limits,
             strictness,
             policy: None,
@@ -177,6 +187,14 @@ impl Budget {
         self.policy.clone().unwrap_or_else(Policy::shared)
     }
 
+    /// The same budget, of which every reader stops soon after `job` was stopped.
+    pub(crate) fn watched(self, job: &Arc<Job<'static>>) -> Self {
+        Self {
+            job: Some(Arc::clone(job)),
+            ..self
+        }
+    }
+
     /// The limits it was made from.
     #[must_use]
     pub const fn limits(&self) -> &Limits {
@@ -192,8 +210,15 @@ impl Budget {
     /// Checks one number of the file against one limit.
     ///
     /// # Errors
-    /// `Limit`, naming the field, if `needed` is more than allowed.
+    /// `Limit`, naming the field, if `needed` is more than allowed; `Cancelled` if opening was stopped.
     pub fn allow(&self, limit: Limit, needed: u64) -> Result<()> {
+        if let Some(job) = &self.job {
+            let checks = self.checks.get();
+            self.checks.set(checks.wrapping_add(1));
+            if checks.is_multiple_of(CHECKS_PER_LOOK) {
+                job.advance(0)?;
+            }
+        }
         let allowed = limit.of(&self.limits);
         if needed > allowed {
             return Err(Error::limit(limit.name(), needed, allowed));

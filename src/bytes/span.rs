@@ -11,6 +11,12 @@ pub struct Span {
 }
 
 impl Span {
+    /// No bytes.
+    pub(crate) const EMPTY: Self = Self {
+        start: 0,
+        length: 0,
+    };
+
     /// The range of `length` bytes from `start`, inside a source of `source_bytes` bytes.
     ///
     /// # Errors

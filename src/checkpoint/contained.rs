@@ -2,34 +2,95 @@
 //!
 //! A name must be one plain component, on every platform alike: whoever writes an index decides which files
 //! of *its* folder belong to a model, and nothing else. What one system would take as a path, a drive, a
-//! device or an alternate stream is refused on all of them.
+//! device or an alternate stream is refused on all of them. What stands under that name must be a file, or a
+//! link to one that a hub's cache would make ([`Links`]). It is opened once; what is checked after that is
+//! the opened file, so that a name that changes meanwhile is an error or the file that was meant.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, shortened};
+use crate::source::{OpenedFile, open_regular};
 
-/// Names that Windows gives to devices, with any extension.
+use super::links;
+
+/// Names that Windows gives to devices, with any extension; it takes superscript digits for digits.
 const DEVICES: &[&str] = &[
     "CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "COM0", "COM1", "COM2", "COM3", "COM4",
     "COM5", "COM6", "COM7", "COM8", "COM9", "LPT0", "LPT1", "LPT2", "LPT3", "LPT4", "LPT5", "LPT6",
-    "LPT7", "LPT8", "LPT9",
+    "LPT7", "LPT8", "LPT9", "COM¹", "COM²", "COM³", "LPT¹", "LPT²", "LPT³",
 ];
 
 /// Longest file name of the common file systems, in bytes.
 const LONGEST: usize = 255;
 
-/// The file `name` in `folder`.
+/// Where a link may lead that stands under a name from inside a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Links {
+    /// To a file of the same folder, and where the caches of Hugging Face hubs keep their files: from
+    /// `<type>s--<owner>--<name>/snapshots/<commit>/` to `blobs/<40 or 64 hex digits>` of the same
+    /// repository, and to the cache's shared `blobs/<2 hex digits>/<64 hex digits>`. At most two hops.
+    #[default]
+    HubCaches,
+    /// Nowhere: links are refused.
+    Refused,
+    /// Anywhere. For folders whose links the caller made.
+    Followed,
+}
+
+/// Opens the file `name` of `folder`, where the name comes from inside a file.
 ///
 /// # Errors
-/// `Malformed` if the name is more or other than one plain component.
-pub(super) fn contained(folder: &Path, name: &str) -> Result<PathBuf> {
+/// `Malformed` if the name is more or other than one plain component; as [`open_in`] for the rest.
+pub(super) fn open_contained(
+    folder: &Path,
+    name: &str,
+    links: Links,
+) -> Result<(PathBuf, OpenedFile)> {
     match objection(name) {
-        None => Ok(folder.join(name)),
+        None => open_in(folder, name, links),
         Some(why) => {
             let found = format!("{:?}, {why}", shortened(name));
             Err(Error::unexpected("a file name", found, "a plain name"))
         }
     }
+}
+
+/// The folder `name` of `folder`, where the name comes from inside a file. Hubs' caches link files, never
+/// folders.
+///
+/// # Errors
+/// `Malformed` if the name is more or other than one plain component; `Io` if there is no such folder;
+/// `Refused` if it is a link and links are not followed.
+pub(super) fn contained_folder(folder: &Path, name: &str, links: Links) -> Result<PathBuf> {
+    if let Some(why) = objection(name) {
+        let found = format!("{:?}, {why}", shortened(name));
+        return Err(Error::unexpected("a folder name", found, "a plain name"));
+    }
+    let path = folder.join(name);
+    let found = std::fs::symlink_metadata(&path);
+    let metadata = found.map_err(|error| Error::io(error).in_file(&path))?;
+    if metadata.file_type().is_symlink() && links != Links::Followed {
+        return Err(Error::refused("a link to a folder").in_file(&path));
+    }
+    Ok(path)
+}
+
+/// Opens the file `name`, which is one component, of `folder`: the folder as the caller names it, whatever
+/// links lead there.
+///
+/// # Errors
+/// `Refused` for a link that leads elsewhere than `links` allows; `Io` if the file cannot be opened, is no
+/// regular file, or is exchanged for another meanwhile.
+pub(super) fn open_in(folder: &Path, name: &str, links: Links) -> Result<(PathBuf, OpenedFile)> {
+    let path = folder.join(name);
+    let opened = match links {
+        Links::Followed => open_regular(&path),
+        Links::Refused => links::open(folder, name, 0),
+        Links::HubCaches => links::open(folder, name, links::MOST_HOPS),
+    };
+    let opened = opened.map_err(|error| error.in_file(&path))?;
+    Ok((path, opened))
 }
 
 /// Why a name is refused.
@@ -51,81 +112,5 @@ fn objection(name: &str) -> Option<&'static str> {
         Some("which is a device")
     } else {
         None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_plain_names_pass() {
-        let long = "a".repeat(256);
-        let refused = [
-            "",
-            ".",
-            "..",
-            "/",
-            "/etc/passwd",
-            "../x",
-            "a/b",
-            "a/../b",
-            "./a",
-            "a/",
-            "\\x",
-            "..\\x",
-            "a\\b",
-            "C:x",
-            "C:\\x",
-            "c:/x",
-            "\\\\host\\x",
-            "//host/x",
-            "\\\\?\\C:\\x",
-            "x:stream",
-            "x::$DATA",
-            "a\0b",
-            "a\nb",
-            "\u{7f}",
-            "a\u{85}b",
-            "NUL",
-            "nul",
-            "NUL.bin",
-            "con.safetensors",
-            "COM1",
-            "lpt9.bin",
-            "AUX .bin",
-            "CONIN$",
-            "a.",
-            "a ",
-            " a",
-            "...",
-            "a*",
-            "a?",
-            "a|b",
-            "a<b",
-            "a>b",
-            "a\"b",
-            &long,
-        ];
-        for name in refused {
-            assert!(contained(Path::new("folder"), name).is_err(), "{name:?}");
-        }
-        let taken = [
-            "model-00001-of-00002.safetensors",
-            "pytorch_model.bin",
-            ".metadata",
-            "__0_0.distcp",
-            "console.bin",
-            "a b.bin",
-            "модель.bin",
-            "..a",
-            "com10.bin",
-        ];
-        for name in taken {
-            assert_eq!(
-                contained(Path::new("f"), name).unwrap(),
-                Path::new("f").join(name)
-            );
-        }
     }
 }

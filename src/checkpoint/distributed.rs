@@ -7,14 +7,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::contained::contained;
-use super::{Checkpoint, OpenOptions, Opened, PieceAt};
+use super::open::Opening;
+use super::{Checkpoint, Opened, PieceAt};
 use crate::bytes::{Span, to_u64};
 use crate::error::{Context, Error, Format, Malformed, Result};
 use crate::formats::torch::distributed::{self, Chunk, Plan, Planned, Stored};
 use crate::formats::{Parsed, torch};
 use crate::index::{Absence, Builder, Draft, Moved};
-use crate::source::Source;
+use crate::source::{Source, open_regular};
 use crate::tensor::covers;
 
 /// The file that describes all others.
@@ -31,13 +31,15 @@ enum Item<'p> {
 }
 
 /// Opens the checkpoint in `folder`.
-pub(super) fn open(options: &OpenOptions, folder: &Path) -> Result<Checkpoint> {
+pub(super) fn open(opening: &Opening<'_>, folder: &Path) -> Result<Checkpoint> {
     let path = folder.join(METADATA);
     let in_file = |error: Error| error.in_file(&path);
-    let file = Source::open(&path, options.access_in_force()).map_err(in_file)?;
-    let plan = distributed::read(file.bytes(), &mut options.budget()).map_err(in_file)?;
-    let (parsed, joined) = describe(options, &plan).map_err(in_file)?;
-    options.refuse_dangerous(&parsed).map_err(in_file)?;
+    let file = open_regular(&path).map_err(in_file)?;
+    opening.job.expect(file.bytes());
+    let file = opening.source(file).map_err(in_file)?;
+    let plan = distributed::read(file.bytes(), &mut opening.budget()).map_err(in_file)?;
+    let (parsed, joined) = describe(opening, &plan).map_err(in_file)?;
+    opening.refuse_dangerous(&parsed).map_err(in_file)?;
     let mut opened = vec![Opened {
         visible: parsed.index.len(),
         path: path.clone(),
@@ -49,17 +51,22 @@ pub(super) fn open(options: &OpenOptions, folder: &Path) -> Result<Checkpoint> {
         .map(|&tensor| Vec::with_capacity(plan.tensors.get(tensor).map_or(0, |t| t.chunks.len())))
         .collect();
     for (name, items) in by_file(&plan, &joined) {
-        let path = contained(folder, name).map_err(|error| in_file(error.at(0)))?;
+        let (path, file) = opening
+            .contained(folder, name)
+            .map_err(|error| in_file(error.at(0)))?;
+        opening.job.expect(file.bytes());
         let shard = opened.len();
-        let one = open_file(options, &path, items, shard, &mut pieces);
+        let one = opening
+            .source(file)
+            .and_then(|file| open_file(opening, &path, file, items, shard, &mut pieces));
         opened.push(one.map_err(|error| error.in_file(&path))?);
     }
     Checkpoint::join(Format::TorchDistributed, opened, pieces)
 }
 
 /// The index of the tensors that have to be joined, and their places in the plan.
-fn describe(options: &OpenOptions, plan: &Plan) -> Result<(Parsed, Vec<usize>)> {
-    let mut budget = options.budget();
+fn describe(opening: &Opening<'_>, plan: &Plan) -> Result<(Parsed, Vec<usize>)> {
+    let mut budget = opening.budget();
     let mut builder = Builder::new();
     let mut joined = Vec::new();
     for (place, tensor) in plan.tensors.iter().enumerate() {
@@ -130,15 +137,15 @@ fn by_file<'p>(plan: &'p Plan, joined: &[usize]) -> BTreeMap<&'p str, Vec<(&'p S
 
 /// Opens one file, and notes where its chunks are.
 fn open_file(
-    options: &OpenOptions,
+    opening: &Opening<'_>,
     path: &Path,
+    file: Source,
     items: Vec<(&Stored, Item<'_>)>,
     shard: usize,
     pieces: &mut [Vec<PieceAt>],
 ) -> Result<Opened> {
-    let file = Source::open(path, options.access_in_force())?;
     let total = to_u64(file.bytes().len());
-    let mut budget = options.budget();
+    let mut budget = opening.budget();
     let mut builder = Builder::new();
     let mut inflated = Vec::new();
     let mut visible = 0;
@@ -148,7 +155,7 @@ fn open_file(
             .in_format(Format::TorchDistributed)?;
         let bytes = span.slice(file.bytes()).unwrap_or_default();
         let mut parsed = torch::read_zip(bytes, &mut budget)?;
-        options.refuse_dangerous(&parsed)?;
+        opening.refuse_dangerous(&parsed)?;
         let (prefix, name, expected) = match item {
             Item::Value(name) => (format!("{name}."), None, None),
             Item::Whole(tensor, chunk) => (String::new(), Some(&*tensor.name), Some(chunk)),

@@ -2,15 +2,18 @@
 
 #![forbid(unsafe_code)]
 
+mod components;
 mod contained;
 mod distributed;
 mod folder;
 mod layout;
+mod links;
 mod open;
 mod scale;
 mod shards;
 mod split;
 
+pub use contained::Links;
 pub use layout::{Content, Region};
 pub use open::{OpenOptions, open};
 
@@ -18,12 +21,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::bytes::to_u64;
 use crate::error::{Caller, Error, Format, Result};
 use crate::findings::{Finding, Verdict};
 use crate::index::{Entry, Index, MetadataView};
 use crate::source::Source;
-use crate::tensor::{Piece, TensorView};
+use crate::tensor::{Owner, Piece, Placed, TensorView};
 
 /// An opened checkpoint. Cheap to clone; clones share the files.
 ///
@@ -218,10 +220,7 @@ impl Checkpoint {
             0 => self.0.pieces.get(entry.position()),
             _ => None,
         };
-        let Some(shard) = self.0.shards.get(file) else {
-            return TensorView::new(entry, &[], None, 0);
-        };
-        let view = shard.view(entry, file);
+        let view = self.view_of(entry, file);
         let Some(pieces) = pieces else {
             return view;
         };
@@ -230,14 +229,39 @@ impl Checkpoint {
             let entry = shard.index.entry(piece.position)?;
             Some(Piece {
                 offsets: piece.offsets.clone(),
-                view: shard.view(entry, piece.shard),
+                view: self.view_of(entry, piece.shard),
             })
         });
         view.assembled(pieces.collect())
     }
 
+    /// The view of an entry of shard `file`, by itself.
+    fn view_of<'a>(&'a self, entry: Entry<'a>, file: usize) -> TensorView<'a> {
+        let member = usize::try_from(entry.source())
+            .unwrap_or(usize::MAX)
+            .checked_sub(1);
+        let shard = self.0.shards.get(file);
+        let source = shard.and_then(|shard| match member {
+            None => Some(&shard.file),
+            Some(member) => shard.inflated.get(member),
+        });
+        let place = Placed {
+            owner: self,
+            file,
+            in_file: member.is_none(),
+        };
+        let first_storage = shard.map_or(0, |shard| shard.first_storage);
+        let source = source.unwrap_or_else(|| Source::nothing());
+        TensorView::new(entry, source, place, first_storage)
+    }
+
     fn name_at(&self, place: (usize, usize)) -> &str {
         name_at(&self.0.shards, place)
+    }
+
+    /// A checkpoint of one file.
+    fn of_one(opened: Opened) -> Result<Self> {
+        Self::join(opened.parsed.format, vec![opened], Vec::new())
     }
 
     /// Joins files that were opened one by one.
@@ -250,7 +274,7 @@ impl Checkpoint {
         let mut first_storage: u32 = 0;
         for one in opened {
             files.push(FileInfo {
-                bytes: to_u64(one.file.bytes().len()),
+                bytes: one.file.length(),
                 path: one.path,
             });
             let storages = one.parsed.index.storages();
@@ -298,17 +322,16 @@ fn name_at(shards: &[Shard], (file, position): (usize, usize)) -> &str {
     entry.map_or("", |entry| entry.name())
 }
 
-impl Shard {
-    fn view<'a>(&'a self, entry: Entry<'a>, file: usize) -> TensorView<'a> {
-        let member = usize::try_from(entry.source())
-            .unwrap_or(usize::MAX)
-            .checked_sub(1);
-        let (source, file) = match member {
-            None => (Some(&self.file), Some(file)),
-            Some(member) => (self.inflated.get(member), None),
-        };
-        let bytes = source.map(Source::bytes).unwrap_or_default();
-        TensorView::new(entry, bytes, file, self.first_storage)
+impl Owner for Checkpoint {
+    fn shared(&self) -> Arc<dyn Owner> {
+        Arc::new(self.clone())
+    }
+
+    fn whole(&self, file: usize, position: usize) -> TensorView<'_> {
+        let shard = self.0.shards.get(file);
+        let entry = shard.and_then(|shard| shard.index.entry(position));
+        // A kept tensor names an entry that it was made from: it is always there.
+        self.view_of(entry.unwrap_or_else(Index::no_entry), file)
     }
 }
 

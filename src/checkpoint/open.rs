@@ -1,15 +1,19 @@
 //! Opening: which file, how its bytes are reached, how much it may ask for.
 
-use std::path::Path;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Checkpoint, Opened, distributed, folder, shards, split};
+use super::contained::{contained_folder, open_contained, open_in};
+use super::{Checkpoint, Links, Opened, folder, shards, split};
+use crate::bytes::{to_u64, to_usize};
 use crate::error::{Error, Format, Result};
 use crate::findings::Verdict;
-use crate::formats;
+use crate::formats::{self, Head};
 use crate::limits::{Budget, Limits, Strictness};
 use crate::policy::Policy;
-use crate::source::{Access, Source};
+use crate::progress::{Job, Progress, Watcher};
+use crate::source::{Access, Memory, OpenedFile, ReadAt, Source, Sparse, fill, open_regular};
 
 /// Opens a model of any format, told apart by its content: a file; an index of shards
 /// (`model.safetensors.index.json`, `pytorch_model.bin.index.json`); any shard of a split GGUF model; or a
@@ -57,6 +61,8 @@ pub struct OpenOptions {
     allow_dangerous: bool,
     single_file: bool,
     policy: Option<Arc<Policy>>,
+    links: Links,
+    watcher: Watcher,
 }
 
 impl OpenOptions {
@@ -109,32 +115,44 @@ impl OpenOptions {
         self
     }
 
+    /// Where a link may lead that stands under a name from inside a file (the shards of an index, the
+    /// siblings of a split). The path that is opened may be any link.
+    #[must_use]
+    pub const fn links(mut self, links: Links) -> Self {
+        self.links = links;
+        self
+    }
+
+    /// Who watches the opening, and can stop it: `done` and `total` count the bytes of the files that are
+    /// opened, whether they are mapped or read. What is done with the tensors later is watched by a
+    /// [`Job`](crate::Job) of its own.
+    ///
+    /// # Example
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// let options = weighbridge::OpenOptions::new().progress(|progress| {
+    ///     println!("{} of {} bytes", progress.done, progress.total);
+    ///     ControlFlow::Continue(())
+    /// });
+    /// let model = options.open("tests/files/safetensors/sharded")?;
+    /// # assert!(model.len() > 0);
+    /// # Ok::<(), weighbridge::Error>(())
+    /// ```
+    #[must_use]
+    pub fn progress(
+        mut self,
+        callback: impl Fn(Progress) -> ControlFlow<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.watcher = Watcher::new(callback);
+        self
+    }
+
     /// Opens a model file; see [`open`].
     ///
     /// # Errors
-    /// As [`open`].
+    /// As [`open`]; `Cancelled` if the [`progress`](Self::progress) callback says so.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Checkpoint> {
-        let path = path.as_ref();
-        if path.is_dir() && !self.single_file {
-            if path.join(distributed::METADATA).is_file() {
-                return distributed::open(self, path);
-            }
-            return self.open(folder::only_model(path)?);
-        }
-        let in_file = |error: Error| error.in_file(path);
-        let source = Source::open(path, self.access).map_err(in_file)?;
-        let is_index = matches!(formats::detect(source.bytes()), Ok(Format::ShardIndex));
-        if is_index && !self.single_file {
-            let opened = shards::open(self, path, &source)?;
-            let format = opened.first().map(|first| first.parsed.format);
-            return Checkpoint::join(format.unwrap_or(Format::ShardIndex), opened, Vec::new());
-        }
-        let first = self.read(path, source).map_err(in_file)?;
-        let format = first.parsed.format;
-        if self.single_file {
-            return Checkpoint::join(format, vec![first], Vec::new());
-        }
-        Checkpoint::join(format, split::with_siblings(self, first)?, Vec::new())
+        Opening::new(self).open(path.as_ref())
     }
 
     /// Reads a checkpoint from bytes in memory; see [`Checkpoint::from_bytes`].
@@ -145,20 +163,156 @@ impl OpenOptions {
         &self,
         bytes: impl AsRef<[u8]> + Send + Sync + 'static,
     ) -> Result<Checkpoint> {
-        let opened = self.read(Path::new(""), Source::borrowed(bytes))?;
-        Checkpoint::join(opened.parsed.format, vec![opened], Vec::new())
+        let opening = Opening::new(self);
+        Checkpoint::of_one(opening.read(Path::new(""), Source::borrowed(bytes))?)
     }
 
-    /// Opens one file alone.
-    pub(super) fn open_one(&self, path: &Path) -> Result<Opened> {
-        Source::open(path, self.access)
-            .and_then(|source| self.read(path, source))
-            .map_err(|error| error.in_file(path))
+    /// Reads a checkpoint from a source of the caller's: its index now, with few and exact ranges, each tensor
+    /// when it is asked for ([`TensorView::load`](crate::TensorView::load), or a copy). Formats whose index
+    /// lies all over the file (archives, pickles) are read whole, now.
+    ///
+    /// # Errors
+    /// As [`open`]; `Io` with whatever the source says.
+    pub fn from_reader(&self, reader: impl ReadAt + 'static) -> Result<Checkpoint> {
+        let opening = Opening::new(self);
+        Checkpoint::of_one(opening.read_lazily(Path::new(""), Box::new(reader))?)
+    }
+}
+
+/// One call of `open`: its options, and how far it is.
+pub(super) struct Opening<'a> {
+    options: &'a OpenOptions,
+    pub(super) job: Arc<Job<'static>>,
+}
+
+impl<'a> Opening<'a> {
+    fn new(options: &'a OpenOptions) -> Self {
+        let job = Arc::new(options.watcher.job("opening"));
+        Self { options, job }
+    }
+
+    pub(super) fn open(&self, path: &Path) -> Result<Checkpoint> {
+        if path.is_dir() && !self.options.single_file {
+            return folder::open(self, path);
+        }
+        let (format, opened) = self.open_files(path)?;
+        Checkpoint::join(format, opened, Vec::new())
+    }
+
+    /// Opens a file, or the files that an index lists, or all shards of a split.
+    pub(super) fn open_files(&self, path: &Path) -> Result<(Format, Vec<Opened>)> {
+        let single = self.options.single_file;
+        let in_file = |error: Error| error.in_file(path);
+        let file = open_regular(path).map_err(in_file)?;
+        if !single && is_shard_index(&file).map_err(in_file)? {
+            let opened = shards::open(self, path, file)?;
+            let format = opened.first().map(|first| first.parsed.format);
+            return Ok((format.unwrap_or(Format::ShardIndex), opened));
+        }
+        self.job.expect(file.bytes());
+        let first = self.read_file(path, file).map_err(in_file)?;
+        let format = first.parsed.format;
+        let opened = match single {
+            true => vec![first],
+            false => split::with_siblings(self, first)?,
+        };
+        Ok((format, opened))
+    }
+
+    /// Opens several files of one folder, at the same time; the result is in their order, and so is the
+    /// error that is reported when several fail.
+    pub(super) fn open_all<'n>(
+        &self,
+        folder: &Path,
+        names: &[&'n str],
+        from_inside: bool,
+    ) -> Result<Vec<Opened>> {
+        let sizes = names
+            .iter()
+            .filter_map(|name| std::fs::metadata(folder.join(name)).ok());
+        self.job
+            .expect(sizes.fold(0, |sum, file| sum.saturating_add(file.len())));
+        let open_one = |name: &&'n str| {
+            let links = self.options.links;
+            let (path, file) = if from_inside {
+                open_contained(folder, name, links)?
+            } else {
+                open_in(folder, name, links)?
+            };
+            self.read_file(&path, file)
+                .map_err(|error| error.in_file(&path))
+        };
+        #[cfg(feature = "rayon")]
+        let opened: Vec<Result<Opened>> = {
+            use rayon::prelude::*;
+            names.par_iter().map(open_one).collect()
+        };
+        #[cfg(not(feature = "rayon"))]
+        let opened: Vec<Result<Opened>> = names.iter().map(open_one).collect();
+        opened.into_iter().collect()
+    }
+
+    /// Reads one opened file, the way that the caller chose.
+    pub(super) fn read_file(&self, path: &Path, file: OpenedFile) -> Result<Opened> {
+        if self.options.access == Access::Lazy {
+            return self.read_lazily(path, Box::new(file));
+        }
+        self.read(path, self.source(file)?)
+    }
+
+    /// All the bytes of a file.
+    pub(super) fn source(&self, file: OpenedFile) -> Result<Source> {
+        Source::from_file(file, self.options.access, &self.job)
+    }
+
+    /// Opens one file of `folder`, named inside another file.
+    pub(super) fn contained(&self, folder: &Path, name: &str) -> Result<(PathBuf, OpenedFile)> {
+        open_contained(folder, name, self.options.links)
+    }
+
+    /// The folder `name` of `folder`, named inside a file: a folder, no link.
+    pub(super) fn contained_folder(&self, folder: &Path, name: &str) -> Result<PathBuf> {
+        contained_folder(folder, name, self.options.links)
+    }
+
+    /// Reads the start of a file, as far as its index reaches.
+    fn read_lazily(&self, path: &Path, reader: Box<dyn ReadAt>) -> Result<Opened> {
+        let length = reader.length().map_err(Error::io)?;
+        let mut head: Vec<u8> = Vec::new();
+        loop {
+            let given = head.len();
+            let needed = match formats::head(&head, length, &mut self.budget())? {
+                Head::Bytes(needed) => to_usize(needed).ok_or_else(Error::out_of_memory)?,
+                Head::Whole => {
+                    let length = to_usize(length).ok_or_else(Error::out_of_memory)?;
+                    let mut memory = Memory::zeroed(length)?;
+                    fill(&*reader, 0, memory.bytes_mut(), &self.job)?;
+                    return self.read(path, Source::read(memory));
+                }
+            };
+            if needed <= given {
+                break;
+            }
+            head.try_reserve_exact(needed.saturating_sub(given))
+                .map_err(|_| Error::out_of_memory())?;
+            head.resize(needed, 0);
+            let rest = head.get_mut(given..).unwrap_or_default();
+            fill(&*reader, to_u64(given), rest, &self.job)?;
+        }
+        let shown = Sparse::new(length, &head)?;
+        let parsed = formats::read(shown.bytes(), &mut self.budget())?;
+        drop(shown);
+        self.job
+            .advance(length.saturating_sub(to_u64(head.len())))?;
+        self.opened(path, Source::lazy(reader, length, head), parsed)
     }
 
     fn read(&self, path: &Path, file: Source) -> Result<Opened> {
-        let mut budget = self.budget();
-        let parsed = formats::read(file.bytes(), &mut budget)?;
+        let parsed = formats::read(file.bytes(), &mut self.budget())?;
+        self.opened(path, file, parsed)
+    }
+
+    fn opened(&self, path: &Path, file: Source, parsed: formats::Parsed) -> Result<Opened> {
         self.refuse_dangerous(&parsed)?;
         Ok(Opened {
             visible: parsed.index.len(),
@@ -168,29 +322,38 @@ impl OpenOptions {
         })
     }
 
-    pub(super) const fn access_in_force(&self) -> Access {
-        self.access
-    }
-
     /// Refuses what loading with Python would run, unless the caller asked for it all the same.
     pub(super) fn refuse_dangerous(&self, parsed: &formats::Parsed) -> Result<()> {
-        match self.allow_dangerous {
+        match self.options.allow_dangerous {
             true => Ok(()),
             false => refuse_dangerous(parsed),
         }
     }
 
+    /// A full budget, which ends when the opening is stopped.
     pub(super) fn budget(&self) -> Budget {
-        let budget = Budget::new(self.limits, self.strictness);
-        match &self.policy {
+        let options = self.options;
+        let budget = Budget::new(options.limits, options.strictness).watched(&self.job);
+        match &options.policy {
             Some(policy) => budget.with_policy(Arc::clone(policy)),
             None => budget,
         }
     }
 
-    pub(super) const fn limits_in_force(&self) -> &Limits {
-        &self.limits
+    pub(super) const fn limits(&self) -> &Limits {
+        &self.options.limits
     }
+}
+
+/// Whether a file names shards; only its start is read.
+fn is_shard_index(file: &OpenedFile) -> Result<bool> {
+    let length = file.bytes().min(formats::FIRST_BYTES);
+    let mut start = vec![0; to_usize(length).unwrap_or_default()];
+    file.read_exact_at(&mut start, 0).map_err(Error::io)?;
+    Ok(matches!(
+        formats::format_of_start(&start),
+        Ok(Format::ShardIndex)
+    ))
 }
 
 fn refuse_dangerous(parsed: &formats::Parsed) -> Result<()> {

@@ -8,92 +8,117 @@
 //! Source: huggingface_hub 1.2 `serialization/_base.py`, transformers 5 `modeling_utils.py`. Stricter: every
 //! tensor must stand in exactly the shard that the index names, and no shard may hold others.
 
-use std::collections::HashMap;
 use std::path::Path;
 
-use super::contained::contained;
-use super::{OpenOptions, Opened};
+use super::Opened;
+use super::open::Opening;
 use crate::bytes::to_u64;
 use crate::error::{Error, Format, Result, shortened};
 use crate::findings::{Finding, Severity};
 use crate::formats::json::{Json, JsonValue};
 use crate::limits::{Budget, Limit};
-use crate::source::Source;
+use crate::source::{Access, OpenedFile, Source};
 
 /// Opens every shard that the index at `path` names, in the order of their names.
-pub(super) fn open(options: &OpenOptions, path: &Path, index: &Source) -> Result<Vec<Opened>> {
-    read(options, path, index).map_err(|error| error.in_file(path))
+pub(super) fn open(opening: &Opening<'_>, path: &Path, index: OpenedFile) -> Result<Vec<Opened>> {
+    read(opening, path, index).map_err(|error| error.in_file(path))
 }
 
-fn read(options: &OpenOptions, path: &Path, index: &Source) -> Result<Vec<Opened>> {
+fn read(opening: &Opening<'_>, path: &Path, index: OpenedFile) -> Result<Vec<Opened>> {
     let in_index = |error: Error| error.in_format(Format::ShardIndex).at(0);
-    let mut budget = options.budget();
+    let mut budget = opening.budget();
     budget
-        .allow(Limit::HeaderBytes, to_u64(index.bytes().len()))
+        .allow(Limit::HeaderBytes, index.bytes())
         .map_err(in_index)?;
+    opening.job.expect(index.bytes());
+    // Names of an index are kept while the shards are opened: it is read, however the shards are.
+    let index = Source::from_file(index, Access::Read, &opening.job)?;
     let json = Json::parse(index.bytes(), &mut budget).map_err(in_index)?;
     let map = json.root().get("weight_map");
     let map = map
         .filter(|map| map.is_object())
         .ok_or_else(|| in_index(Error::missing("key", "weight_map")))?;
-    let names = shard_names(map, &mut budget).map_err(in_index)?;
+    let listed = Listed::new(map, &mut budget).map_err(in_index)?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let mut shards = Vec::new();
-    for name in &names {
-        shards.push(options.open_one(&contained(folder, name).map_err(in_index)?)?);
-    }
-    check(map, &names, &shards)?;
+    let mut shards = opening
+        .open_all(folder, &listed.shards, true)
+        .map_err(|error| match error.format() {
+            // A name that is refused stands in the index.
+            None if error.file().is_none() => in_index(error),
+            _ => error,
+        })?;
+    listed.check(&shards)?;
     let stated = json.root().get("metadata");
     let stated = stated.and_then(|metadata| metadata.get("total_size")?.as_u64());
     check_size(stated, &mut shards);
     Ok(shards)
 }
 
-/// The shards' file names, each once, sorted.
-fn shard_names<'j>(map: JsonValue<'j>, budget: &mut Budget) -> Result<Vec<&'j str>> {
-    let mut names: Vec<&str> = Vec::new();
-    for (tensor, shard) in map.items() {
-        let shard = shard.as_str().ok_or_else(|| {
-            Error::unexpected("a shard", "not text", "a file name").for_tensor(tensor)
-        })?;
-        // Tensors of one shard mostly follow each other.
-        if names.last() != Some(&shard) {
-            budget.grow(&mut names)?;
-            names.push(shard);
-        }
-    }
-    names.sort_unstable();
-    names.dedup();
-    budget.allow(Limit::Shards, to_u64(names.len()))?;
-    Ok(names)
+/// What an index lists.
+struct Listed<'j> {
+    /// File names, each once, sorted.
+    shards: Vec<&'j str>,
+    /// Tensors and their shards, sorted by tensor; a parser saw to it that none stands twice.
+    tensors: Vec<(&'j str, &'j str)>,
 }
 
-/// Every tensor of the map stands in its shard, and every tensor of a shard in the map.
-fn check(map: JsonValue<'_>, names: &[&str], shards: &[Opened]) -> Result<()> {
-    let mut listed: HashMap<&str, &str> = HashMap::new();
-    for (tensor, shard) in map.items() {
-        listed.insert(tensor, shard.as_str().unwrap_or_default());
-        let shard = names
-            .iter()
-            .position(|&name| Some(name) == shard.as_str())
-            .and_then(|place| shards.get(place));
-        let Some(shard) = shard else { continue };
-        if shard.parsed.index.find(tensor).is_none() {
-            let error = Error::missing("tensor of the index", tensor);
-            return Err(error.in_format(Format::ShardIndex).in_file(&shard.path));
+impl<'j> Listed<'j> {
+    fn new(map: JsonValue<'j>, budget: &mut Budget) -> Result<Self> {
+        let mut shards: Vec<&str> = Vec::new();
+        let mut tensors = Vec::new();
+        for (tensor, shard) in map.items() {
+            let shard = shard.as_str().ok_or_else(|| {
+                Error::unexpected("a shard", "not text", "a file name").for_tensor(tensor)
+            })?;
+            budget.grow(&mut tensors)?;
+            tensors.push((tensor, shard));
+            // Tensors of one shard mostly follow each other.
+            if shards.last() != Some(&shard) {
+                budget.grow(&mut shards)?;
+                shards.push(shard);
+            }
         }
+        budget.allow(Limit::Tensors, to_u64(tensors.len()))?;
+        shards.sort_unstable();
+        shards.dedup();
+        budget.allow(Limit::Shards, to_u64(shards.len()))?;
+        tensors.sort_unstable();
+        Ok(Self { shards, tensors })
     }
-    for (&name, shard) in names.iter().zip(shards) {
-        for entry in shard.parsed.index.iter() {
-            if listed.get(entry.name()) != Some(&name) {
-                let found = "not listed for this shard";
-                let error = Error::unexpected("a tensor", found, "the tensors of the index");
+
+    /// The shard that a tensor should stand in.
+    fn shard_of(&self, tensor: &str) -> Option<&'j str> {
+        let place = self
+            .tensors
+            .binary_search_by(|(name, _)| (*name).cmp(tensor));
+        self.tensors.get(place.ok()?).map(|(_, shard)| *shard)
+    }
+
+    /// Every tensor listed stands in its shard, and every tensor of a shard is listed for it.
+    fn check(&self, opened: &[Opened]) -> Result<()> {
+        for &(tensor, shard) in &self.tensors {
+            let place = self.shards.binary_search(&shard).ok();
+            let shard = place.and_then(|place| opened.get(place));
+            let Some(shard) = shard else { continue };
+            if shard.parsed.index.find(tensor).is_none() {
+                let error = Error::missing("tensor of the index", tensor).for_tensor(tensor);
+                return Err(error.in_format(Format::ShardIndex).in_file(&shard.path));
+            }
+        }
+        for (&name, shard) in self.shards.iter().zip(opened) {
+            for entry in shard.parsed.index.iter() {
+                let found = match self.shard_of(entry.name()) {
+                    Some(listed) if listed == name => continue,
+                    Some(other) => format!("listed for {:?}", shortened(other)),
+                    None => String::from("not listed"),
+                };
+                let error = Error::unexpected("a tensor", found, "a tensor listed for this shard");
                 let error = error.for_tensor(entry.name());
                 return Err(error.in_format(Format::ShardIndex).in_file(&shard.path));
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The stated size is often stale in honest files, and nothing is read by it.

@@ -5,8 +5,11 @@
 //! shards' tensors add up to the latter, no name stands twice. The siblings' names are made from the
 //! opened file's own name, never from its content.
 
-use super::{OpenOptions, Opened};
-use crate::bytes::to_u64;
+use std::path::Path;
+
+use super::Opened;
+use super::open::Opening;
+use crate::bytes::{to_u64, to_usize};
 use crate::error::{Error, Format, Malformed, Result};
 use crate::limits::Limit;
 
@@ -52,13 +55,13 @@ fn suffix(no: u64, count: u64) -> String {
 }
 
 /// Opens the other shards of a split model, and gives all in order; any other file alone.
-pub(super) fn with_siblings(options: &OpenOptions, first: Opened) -> Result<Vec<Opened>> {
+pub(super) fn with_siblings(opening: &Opening<'_>, first: Opened) -> Result<Vec<Opened>> {
     let path = first.path.clone();
     let in_file = |error: Error| error.in_format(Format::Gguf).in_file(&path);
     let Some(place) = Place::of(&first).map_err(in_file)? else {
         return Ok(vec![first]);
     };
-    let allowed = Limit::Shards.of(options.limits_in_force());
+    let allowed = Limit::Shards.of(opening.limits());
     if place.count > allowed {
         return Err(in_file(Error::limit(
             Limit::Shards.name(),
@@ -77,19 +80,18 @@ pub(super) fn with_siblings(options: &OpenOptions, first: Opened) -> Result<Vec<
             Error::unexpected("the file's name", found, "its split.no and split.count");
         in_file(unexpected)
     })?;
-    let mut given = Some(first);
-    let mut shards = Vec::new();
-    for no in 0..place.count {
-        let shard = match given.take_if(|_| no == place.no) {
-            Some(shard) => shard,
-            None => {
-                let name = format!("{prefix}{}", suffix(no, place.count));
-                options.open_one(&path.with_file_name(name))?
-            }
-        };
-        check(&shard, Place { no, ..place })
+    let names: Vec<String> = (0..place.count)
+        .filter(|&no| no != place.no)
+        .map(|no| format!("{prefix}{}", suffix(no, place.count)))
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut shards = opening.open_all(folder, &names, false)?;
+    let own = to_usize(place.no).unwrap_or_default().min(shards.len());
+    shards.insert(own, first);
+    for (no, shard) in (0..place.count).zip(&shards) {
+        check(shard, Place { no, ..place })
             .map_err(|error| error.in_format(Format::Gguf).in_file(&shard.path))?;
-        shards.push(shard);
     }
     let found = shards
         .iter()

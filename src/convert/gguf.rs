@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::path::Path;
 
+use super::atomic;
 use super::value::{OutputValue, string};
-use super::{Progress, ProgressCallback, atomic};
 use crate::bytes::{align_up, to_u64};
 use crate::checkpoint::Checkpoint;
 use crate::dtype::DType;
 use crate::error::{Caller, Error, Format, Result};
+use crate::progress::{Callback, Job};
 use crate::quant::{QUANTIZABLE, quantize};
 use crate::tensor::TensorView;
 
@@ -124,33 +125,26 @@ impl<'a> GgufWriter<'a> {
     /// Writes the file: whole, or not at all.
     ///
     /// # Errors
-    /// `Io` for what the file system refuses, `Caller` if the callback stops the job or a tensor has no
-    /// data.
-    pub fn write(
-        &self,
-        path: impl AsRef<Path>,
-        progress: Option<ProgressCallback<'_>>,
-    ) -> Result<()> {
+    /// `Io` for what the file system refuses, `Cancelled` if the callback stops the job, `Caller` if a
+    /// tensor has no data.
+    pub fn write(&self, path: impl AsRef<Path>, progress: Option<Callback<'_>>) -> Result<()> {
         let (head, total) = self.head()?;
-        let mut nobody = |_| std::ops::ControlFlow::Continue(());
-        let callback: ProgressCallback<'_> = match progress {
-            Some(callback) => callback,
-            None => &mut nobody,
-        };
+        let nobody = |_| std::ops::ControlFlow::Continue(());
+        let job = Job::new("writing", total, progress.unwrap_or(&nobody));
         atomic::write(path.as_ref(), |file| {
             let mut output = Output {
                 file,
-                progress: Progress { done: 0, total },
-                callback,
+                job: &job,
+                written: 0,
             };
             output.put(&head)?;
             output.pad(to_u64(head.len()))?;
             for (tensor, dtype) in &self.tensors {
-                let start = output.progress.done;
+                let start = output.written;
                 output
                     .tensor(tensor, *dtype)
                     .map_err(|error| error.for_tensor(tensor.name()))?;
-                output.pad(output.progress.done.saturating_sub(start))?;
+                output.pad(output.written.saturating_sub(start))?;
             }
             Ok(())
         })
@@ -190,8 +184,9 @@ impl<'a> GgufWriter<'a> {
 /// The file being written, and who watches.
 struct Output<'w, 'c, W: Write> {
     file: &'w mut W,
-    progress: Progress,
-    callback: ProgressCallback<'c>,
+    job: &'c Job<'c>,
+    /// Bytes of tensor data.
+    written: u64,
 }
 
 impl<W: Write> Output<'_, '_, W> {
@@ -210,12 +205,10 @@ impl<W: Write> Output<'_, '_, W> {
 
     fn data(&mut self, bytes: &[u8]) -> Result<()> {
         // Large borrowed tensors are cut, so that the callback is heard in between.
-        for part in bytes.chunks(4 << 20) {
+        for part in bytes.chunks(Job::STEP_BYTES) {
             self.put(part)?;
-            self.progress.done = self.progress.done.saturating_add(to_u64(part.len()));
-            if (self.callback)(self.progress).is_break() {
-                return Err(Error::caller(Caller::Cancelled));
-            }
+            self.written = self.written.saturating_add(to_u64(part.len()));
+            self.job.advance(to_u64(part.len()))?;
         }
         Ok(())
     }

@@ -51,6 +51,9 @@ pub enum Caller {
         /// Why there are none.
         reason: &'static str,
     },
+    /// The tensor's bytes are read when they are asked for, and cannot be borrowed.
+    #[error("the tensor is not in memory; load it, or copy it with copy_into or dequantize_into")]
+    NotInMemory,
     /// An axis or range outside the tensor's shape.
     #[error("range {start}..{end} on axis {axis} is outside the shape {shape:?}")]
     Range {
@@ -74,6 +77,18 @@ pub enum Caller {
         block: usize,
         /// The element type.
         dtype: &'static str,
+    },
+    /// An axis that cannot be shared out evenly.
+    #[error("axis {axis} of {length} cannot be shared out: rank {rank} of {world_size}")]
+    Ranks {
+        /// The axis, 0 is outermost.
+        axis: usize,
+        /// Its length.
+        length: usize,
+        /// The rank, from 0.
+        rank: usize,
+        /// How many ranks there are.
+        world_size: usize,
     },
     /// A folder that does not hold exactly one model.
     #[error("the folder holds {} models ({}); name one file", found.len(), found.join(", "))]
@@ -99,9 +114,6 @@ pub enum Caller {
         /// The type asked for.
         wanted: &'static str,
     },
-    /// The caller's progress callback asked to stop.
-    #[error("cancelled")]
-    Cancelled,
     /// A tensor, key or value that the output format cannot hold.
     #[error("{what} {value} does not fit a {format} file")]
     DoesNotFit {

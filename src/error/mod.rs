@@ -36,6 +36,8 @@ pub enum ErrorKind {
     Refused,
     /// The caller's code: never caused by the content of a file.
     Caller,
+    /// The caller, whose callback stopped the work.
+    Cancelled,
 }
 
 impl ErrorKind {
@@ -49,6 +51,7 @@ impl ErrorKind {
             Self::Limit => "limit",
             Self::Refused => "refused",
             Self::Caller => "caller",
+            Self::Cancelled => "cancelled",
         }
     }
 }
@@ -71,6 +74,12 @@ enum Cause {
     Refused(String),
     #[error(transparent)]
     Caller(Caller),
+    #[error("cancelled: {what}, after {done} of {total} bytes")]
+    Cancelled {
+        what: &'static str,
+        done: u64,
+        total: u64,
+    },
 }
 
 #[derive(Debug)]
@@ -148,6 +157,12 @@ impl Error {
         Self::new(Cause::Caller(caller))
     }
 
+    /// The caller's callback stopped `what`.
+    #[cold]
+    pub(crate) fn cancelled(what: &'static str, done: u64, total: u64) -> Self {
+        Self::new(Cause::Cancelled { what, done, total })
+    }
+
     /// Memory for `bytes` could not be had.
     #[cold]
     pub(crate) fn out_of_memory() -> Self {
@@ -223,6 +238,7 @@ impl Error {
             Cause::Limit { .. } => ErrorKind::Limit,
             Cause::Refused(_) => ErrorKind::Refused,
             Cause::Caller(_) => ErrorKind::Caller,
+            Cause::Cancelled { .. } => ErrorKind::Cancelled,
         }
     }
 
@@ -270,6 +286,15 @@ impl Error {
     pub fn as_caller(&self) -> Option<&Caller> {
         match &self.0.cause {
             Cause::Caller(caller) => Some(caller),
+            _ => None,
+        }
+    }
+
+    /// What was stopped, how many bytes were done and to do, for [`ErrorKind::Cancelled`].
+    #[must_use]
+    pub fn as_cancelled(&self) -> Option<(&'static str, u64, u64)> {
+        match self.0.cause {
+            Cause::Cancelled { what, done, total } => Some((what, done, total)),
             _ => None,
         }
     }

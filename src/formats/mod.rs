@@ -8,6 +8,7 @@
 
 mod detect;
 pub mod gguf;
+mod head;
 pub mod json;
 mod nested;
 pub mod pickle;
@@ -17,6 +18,7 @@ pub mod torch;
 pub mod zip;
 
 pub use detect::detect;
+pub(crate) use head::{FIRST_BYTES, Head, format_of_start, head};
 
 use crate::bytes::Buffer;
 use crate::error::{Context, Error, Format, Result};

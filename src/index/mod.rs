@@ -111,6 +111,34 @@ struct Record {
 }
 
 impl Index {
+    /// An entry without a name, dimensions or bytes, for want of any other.
+    pub(crate) fn no_entry<'a>() -> Entry<'a> {
+        const NOTHING: &Record = &Record {
+            name: (0, 0),
+            code: 0,
+            numbers: 0,
+            rank: 0,
+            strided: false,
+            dtype: DType::Opaque,
+            endian: Endian::Little,
+            absent: Some(Absence::NoStorage),
+            signs: Signs {
+                conjugated: false,
+                negated: false,
+            },
+            source: 0,
+            storage: 0,
+            attributes: 0,
+            span: Span::EMPTY,
+        };
+        static NONE: std::sync::LazyLock<Index> = std::sync::LazyLock::new(Index::default);
+        Entry {
+            index: &NONE,
+            record: NOTHING,
+            position: 0,
+        }
+    }
+
     /// How many tensors there are.
     #[must_use]
     pub fn len(&self) -> usize {

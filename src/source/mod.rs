@@ -1,17 +1,25 @@
-//! Where the bytes are: mapped from a file, owned, or the caller's.
+//! Where the bytes are: mapped from a file, read into memory, the caller's, or read piece by piece.
 //!
-//! The only `unsafe` of this layer is the call to `Mmap::map`, in `mapped`.
+//! The only `unsafe` of this layer stands in `mapped`: the mapping, and the advice to forget a part of it.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
-use crate::bytes::Buffer;
-use crate::error::{Error, Malformed, Result};
+use crate::bytes::{Buffer, Span, to_u64, to_usize};
+use crate::error::{Caller, Error, Result};
+use crate::progress::Job;
 
+mod file;
+mod lazy;
 #[cfg(feature = "mmap")]
 mod mapped;
+mod memory;
+
+pub use lazy::ReadAt;
+
+pub(crate) use file::{OpenedFile, open_regular, open_without_links};
+pub(crate) use lazy::{Sparse, fill};
+pub(crate) use memory::Memory;
 
 /// How the bytes of a file are reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,8 +29,29 @@ pub enum Access {
     /// truncates the file meanwhile makes a later read end the program with `SIGBUS`.
     #[default]
     Map,
-    /// Read the file into memory: immune to later changes of the file.
+    /// Read the whole file into memory, on several threads: immune to later changes of the file. A file
+    /// that changes while it is read is an error.
     Read,
+    /// Read the index now, and each tensor when it is asked for ([`load`], or a copy): a file that has
+    /// changed since is an error. Formats whose index lies all over the file (archives, pickles) are read
+    /// whole.
+    ///
+    /// [`load`]: crate::TensorView::load
+    Lazy,
+}
+
+/// What is going to happen with a tensor's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Advice {
+    /// They will be read soon: start to read them from the disk.
+    WillNeed,
+    /// They will be read from start to end: read ahead far.
+    Sequential,
+    /// They will be read here and there: do not read ahead.
+    Random,
+    /// They will not be read again soon: this process need not hold them in memory.
+    Done,
 }
 
 /// The bytes of one file, or of one inflated archive member.
@@ -31,8 +60,10 @@ pub struct Source(Kind);
 enum Kind {
     #[cfg(feature = "mmap")]
     Mapped(mapped::Mapped),
+    Read(Memory),
     Owned(Buffer),
     Borrowed(Box<dyn AsRef<[u8]> + Send + Sync>),
+    Lazy(lazy::Lazy),
 }
 
 impl Source {
@@ -42,11 +73,19 @@ impl Source {
     /// `Io` if it cannot be opened, mapped or read, or is no regular file: a pipe or device is
     /// refused without blocking.
     pub fn open(path: &Path, access: Access) -> Result<Self> {
-        let mut file = open_regular(path)?;
+        Self::from_file(open_regular(path)?, access, &Job::unwatched())
+    }
+
+    /// Maps or reads an opened file; [`Access::Lazy`] counts as [`Access::Read`] here.
+    pub(crate) fn from_file(file: OpenedFile, access: Access, job: &Job<'_>) -> Result<Self> {
         match access {
             #[cfg(feature = "mmap")]
-            Access::Map => Ok(Self(Kind::Mapped(mapped::Mapped::new(&file)?))),
-            _ => Ok(Self(Kind::Owned(read(&mut file)?))),
+            Access::Map => {
+                let mapped = mapped::Mapped::new(file.file())?;
+                job.advance(to_u64(mapped.bytes().len()))?;
+                Ok(Self(Kind::Mapped(mapped)))
+            }
+            _ => Ok(Self(Kind::Read(file.read(job)?))),
         }
     }
 
@@ -62,16 +101,113 @@ impl Source {
         Self(Kind::Owned(buffer))
     }
 
-    /// All the bytes.
+    /// Takes memory that was read from a file.
+    pub(crate) fn read(memory: Memory) -> Self {
+        Self(Kind::Read(memory))
+    }
+
+    /// A file whose start is `head`, and whose other bytes are read when they are needed.
+    pub(crate) fn lazy(reader: Box<dyn ReadAt>, length: u64, head: Vec<u8>) -> Self {
+        Self(Kind::Lazy(lazy::Lazy::new(reader, length, head)))
+    }
+
+    /// A source without bytes.
+    pub(crate) fn nothing() -> &'static Self {
+        static NOTHING: std::sync::LazyLock<Source> = std::sync::LazyLock::new(|| {
+            let none: &'static [u8] = &[];
+            Source::borrowed(none)
+        });
+        &NOTHING
+    }
+
+    /// All the bytes; of a lazy source its start only, as far as the index reaches.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         match &self.0 {
             #[cfg(feature = "mmap")]
             Kind::Mapped(mapped) => mapped.bytes(),
+            Kind::Read(memory) => memory.bytes(),
             Kind::Owned(owned) => owned.bytes(),
             Kind::Borrowed(borrowed) => (**borrowed).as_ref(),
+            Kind::Lazy(lazy) => lazy.head(),
         }
     }
+
+    /// How many bytes there are, in memory or not.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        match &self.0 {
+            Kind::Lazy(lazy) => lazy.length(),
+            _ => to_u64(self.bytes().len()),
+        }
+    }
+
+    /// Whether all the bytes can be borrowed.
+    #[must_use]
+    pub const fn is_in_memory(&self) -> bool {
+        !matches!(self.0, Kind::Lazy(_))
+    }
+
+    /// Copies the bytes of `span` into `out`, which has its length.
+    ///
+    /// # Errors
+    /// `Io` if they cannot be read, or the file has changed; `Cancelled` if `job` is stopped.
+    pub fn read_into(&self, span: Span, out: &mut [u8], job: &Job<'_>) -> Result<()> {
+        if to_usize(span.length()) != Some(out.len()) {
+            return Err(Error::caller(Caller::OutputLength {
+                unit: "bytes",
+                found: to_u64(out.len()),
+                expected: span.length(),
+            }));
+        }
+        if let Kind::Lazy(lazy) = &self.0 {
+            return fill(lazy.reader(), span.start(), out, job);
+        }
+        let bytes = span.slice(self.bytes()).ok_or_else(shrunk)?;
+        let step = Job::STEP_BYTES;
+        for (out, bytes) in out.chunks_mut(step).zip(bytes.chunks(step)) {
+            out.copy_from_slice(bytes);
+            job.advance(to_u64(bytes.len()))?;
+        }
+        Ok(())
+    }
+
+    /// Tells the system what is going to happen with the bytes of `span`. Only mapped files listen.
+    ///
+    /// # Errors
+    /// `Io` if the system refuses.
+    pub fn advise(&self, advice: Advice, span: Span) -> Result<()> {
+        match &self.0 {
+            #[cfg(feature = "mmap")]
+            Kind::Mapped(mapped) => mapped.advise(advice, span),
+            _ => {
+                let _ = (advice, span);
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads the bytes of `span` of a mapped file into memory; nothing to do for any other source.
+    ///
+    /// # Errors
+    /// `Io` if the file has become shorter; `Cancelled` if `job` is stopped.
+    pub fn prefetch(&self, span: Span, job: &Job<'_>) -> Result<()> {
+        match &self.0 {
+            #[cfg(feature = "mmap")]
+            Kind::Mapped(mapped) => mapped.prefetch(span, job),
+            _ => job.advance(span.length()),
+        }
+    }
+}
+
+/// The error of a source that has fewer bytes than it had.
+#[cold]
+pub(crate) fn shrunk() -> Error {
+    let message = "the file has become shorter since it was opened";
+    Error::io(std::io::Error::new(
+        std::io::ErrorKind::UnexpectedEof,
+        message,
+    ))
 }
 
 impl fmt::Debug for Source {
@@ -79,67 +215,13 @@ impl fmt::Debug for Source {
         let kind = match &self.0 {
             #[cfg(feature = "mmap")]
             Kind::Mapped(_) => "mapped",
+            Kind::Read(_) => "read",
             Kind::Owned(_) => "owned",
             Kind::Borrowed(_) => "borrowed",
+            Kind::Lazy(_) => "lazy",
         };
-        write!(formatter, "Source({kind}, {} bytes)", self.bytes().len())
+        write!(formatter, "Source({kind}, {} bytes)", self.length())
     }
-}
-
-/// Reads a whole file into memory.
-fn read(file: &mut File) -> Result<Buffer> {
-    let length = file.metadata().map_err(Error::io)?.len();
-    let length = usize::try_from(length).map_err(|_| Error::out_of_memory())?;
-    let mut owned = Buffer::zeroed(length)?;
-    file.read_exact(owned.bytes_mut()).map_err(|error| {
-        if error.kind() == std::io::ErrorKind::UnexpectedEof {
-            return Error::malformed(Malformed::Truncated {
-                what: "the file",
-                needed: u64::try_from(length).unwrap_or(u64::MAX),
-                available: 0,
-            });
-        }
-        Error::io(error)
-    })?;
-    Ok(owned)
-}
-
-/// Opens a file without following it into a pipe or device.
-fn open_regular(path: &Path) -> Result<File> {
-    let mut options = File::options();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        // Opening a pipe without a writer would block for ever. The value is the same on every
-        // Linux that Rust supports but MIPS and SPARC, where the flag is simply left out.
-        #[cfg(all(
-            target_os = "linux",
-            any(
-                target_arch = "x86_64",
-                target_arch = "x86",
-                target_arch = "aarch64",
-                target_arch = "arm",
-                target_arch = "riscv64",
-                target_arch = "s390x"
-            )
-        ))]
-        options.custom_flags(0o4000);
-        #[cfg(target_vendor = "apple")]
-        options.custom_flags(0x4);
-        let _ = &mut options;
-    }
-    let file = options.open(path).map_err(Error::io)?;
-    let metadata = file.metadata().map_err(Error::io)?;
-    if !metadata.is_file() {
-        let message = if metadata.is_dir() {
-            "is a folder, not a file"
-        } else {
-            "is not a regular file"
-        };
-        return Err(Error::io(std::io::Error::other(message)));
-    }
-    Ok(file)
 }
 
 #[cfg(test)]

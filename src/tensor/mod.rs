@@ -8,14 +8,25 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "bytes")]
+mod as_bytes;
+#[cfg(feature = "safetensors")]
+mod as_safetensors;
 mod assembled;
 mod dequantize;
+mod gather;
+mod shared;
 mod slice;
 mod strided;
 mod typed;
 mod validate;
 
+#[cfg(feature = "safetensors")]
+pub use as_safetensors::SafetensorsView;
 pub(crate) use assembled::{Piece, covers};
+use shared::Loaded;
+pub(crate) use shared::Owner;
+pub use shared::Tensor;
 pub use typed::Element;
 pub use validate::Validity;
 
@@ -27,6 +38,8 @@ use crate::bytes::{Endian, Span, to_usize};
 use crate::dtype::DType;
 use crate::error::{Caller, Error, Result};
 use crate::index::{Attributes, Entry};
+use crate::progress::Job;
+use crate::source::{Advice, Source, shrunk};
 
 /// A tensor of a checkpoint, or a part of one, borrowed.
 ///
@@ -43,8 +56,10 @@ use crate::index::{Attributes, Entry};
 #[derive(Clone)]
 pub struct TensorView<'a> {
     entry: Entry<'a>,
-    source: &'a [u8],
-    file: Option<usize>,
+    source: &'a Source,
+    /// Bytes that were read for this view: those of a span that holds the view's own.
+    loaded: Option<&'a Arc<Loaded>>,
+    place: Placed<'a>,
     /// Added to the entry's storage number: shards number theirs from 0.
     first_storage: u32,
     shape: Cow<'a, [usize]>,
@@ -53,6 +68,18 @@ pub struct TensorView<'a> {
     span: Span,
     /// For a tensor whose elements lie in several places.
     pieces: Option<Arc<[Piece<'a>]>>,
+    /// Who watches the work on this view.
+    job: Option<&'a Job<'a>>,
+}
+
+/// Which tensor of which checkpoint a view is of.
+#[derive(Clone, Copy)]
+pub(crate) struct Placed<'a> {
+    pub(crate) owner: &'a dyn Owner,
+    /// Which of the owner's files declares the tensor.
+    pub(crate) file: usize,
+    /// Whether the bytes lie in that file as they stand, not in an inflated member.
+    pub(crate) in_file: bool,
 }
 
 /// Where a tensor's bytes lie, for readers that do their own input.
@@ -68,23 +95,37 @@ pub struct Location {
 }
 
 impl<'a> TensorView<'a> {
-    /// The whole tensor of `entry`, whose bytes lie in `source`, which is file number `file` or an
-    /// inflated member.
+    /// The whole tensor of `entry`, whose bytes lie in `source`.
     pub(crate) fn new(
         entry: Entry<'a>,
-        source: &'a [u8],
-        file: Option<usize>,
+        source: &'a Source,
+        place: Placed<'a>,
         first_storage: u32,
     ) -> Self {
         Self {
             entry,
             source,
-            file,
+            loaded: None,
+            place,
             first_storage,
             shape: Cow::Borrowed(entry.shape()),
             strides: entry.strides().map(Cow::Borrowed),
             span: entry.span(),
             pieces: None,
+            job: None,
+        }
+    }
+
+    /// The same view, whose work (copies, decoding, digests, validation) reports to `job` and can be
+    /// stopped by it; so do its parts.
+    #[must_use]
+    pub fn watched<'j>(&self, job: &'j Job<'j>) -> TensorView<'j>
+    where
+        'a: 'j,
+    {
+        TensorView {
+            job: Some(job),
+            ..self.clone()
         }
     }
 
@@ -171,11 +212,11 @@ impl<'a> TensorView<'a> {
     /// tensor without bytes.
     #[must_use]
     pub fn location(&self) -> Option<Location> {
-        if self.entry.absent().is_some() {
+        if self.entry.absent().is_some() || !self.place.in_file {
             return None;
         }
         Some(Location {
-            file: self.file?,
+            file: self.place.file,
             offset: self.span.start(),
             length: self.span.length(),
         })
@@ -184,10 +225,7 @@ impl<'a> TensorView<'a> {
     /// The largest power of two that divides the address of the first byte.
     #[must_use]
     pub fn alignment(&self) -> usize {
-        let address = self
-            .span
-            .slice(self.source)
-            .map_or(0, |bytes| bytes.as_ptr().addr());
+        let address = self.raw().map_or(0, |bytes| bytes.as_ptr().addr());
         1_usize
             .checked_shl(address.trailing_zeros())
             .unwrap_or(usize::MAX)
@@ -229,10 +267,53 @@ impl<'a> TensorView<'a> {
             let reason = reason.reason();
             return Err(self.error(Caller::NoData { reason }));
         }
+        let bytes = match self.loaded {
+            Some(loaded) => loaded.part(self.span),
+            None if self.is_away() => {
+                return Err(self.error(Caller::NotInMemory));
+            }
+            // What a source does not hold yet has a place all the same, if only of no bytes.
+            None if self.span.length() == 0 => Some(&[][..]),
+            None => self.span.slice(self.source.bytes()),
+        };
         // `None` only if a source of the caller's gives other bytes than it did at `open`.
-        self.span.slice(self.source).ok_or_else(|| {
-            Error::io(std::io::ErrorKind::UnexpectedEof.into()).for_tensor(self.name())
-        })
+        bytes.ok_or_else(|| shrunk().for_tensor(self.name()))
+    }
+
+    /// Tells the system what is going to happen with the tensor's bytes. Only mapped files listen; nothing
+    /// depends on it but speed and memory.
+    ///
+    /// # Errors
+    /// `Io` if the system refuses.
+    pub fn advise(&self, advice: Advice) -> Result<()> {
+        self.for_each_span(|source, span| source.advise(advice, span))
+    }
+
+    /// Brings the tensor's bytes into memory, where a later access finds them: a mapped file that another
+    /// process has truncated is an error here, not a signal there (on Linux 5.14 and later). What is
+    /// truncated after this call still is a signal: see [`open`](crate::open).
+    ///
+    /// # Errors
+    /// `Io` if the file has become shorter than the tensor needs; `Cancelled` if a [`Job`] that watches is
+    /// stopped.
+    pub fn prefetch(&self) -> Result<()> {
+        let unwatched = Job::unwatched();
+        let job = self.job.unwrap_or(&unwatched);
+        self.for_each_span(|source, span| source.prefetch(span, job))
+    }
+
+    /// Calls `visit` with each part of a file that holds elements.
+    fn for_each_span(&self, visit: impl Fn(&Source, Span) -> Result<()>) -> Result<()> {
+        let one = |view: &TensorView<'_>| {
+            if view.entry.absent().is_some() || view.loaded.is_some() || view.span.length() == 0 {
+                return Ok(());
+            }
+            visit(view.source, view.span).map_err(|error| error.for_tensor(self.name()))
+        };
+        match &self.pieces {
+            Some(pieces) => pieces.iter().try_for_each(|piece| one(&piece.view)),
+            None => one(self),
+        }
     }
 
     /// Whether there are bytes, in one piece or several.

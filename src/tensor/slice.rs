@@ -58,15 +58,45 @@ impl<'a> TensorView<'a> {
         };
         let span = span.ok_or_else(|| self.range_error(axis, start, end))?;
         Ok(Self {
-            entry: self.entry,
-            source: self.source,
-            file: self.file,
-            first_storage: self.first_storage,
             shape: Cow::Owned(narrowed),
             strides: (!contiguous).then_some(Cow::Owned(strides)),
             span,
-            pieces: None,
+            ..self.clone()
         })
+    }
+
+    /// The part of `axis` that belongs to `rank` of `world_size`, for tensor parallelism: as
+    /// [`narrow`](Self::narrow) with that rank's range.
+    ///
+    /// # Errors
+    /// As [`narrow`](Self::narrow); `Caller` if the length of the axis is no multiple of `world_size`, or
+    /// `rank` is not below it.
+    ///
+    /// # Example
+    /// ```
+    /// let model = weighbridge::open("tests/files/safetensors/network.safetensors")?;
+    /// let weight = model.tensor("embed.weight")?;
+    /// let columns = weight.narrow_to_rank(1, 3, 4)?;
+    /// assert_eq!(columns.shape()[1] * 4, weight.shape()[1]);
+    /// # Ok::<(), weighbridge::Error>(())
+    /// ```
+    pub fn narrow_to_rank(&self, axis: usize, rank: usize, world_size: usize) -> Result<Self> {
+        let Some(&length) = self.shape.get(axis) else {
+            return Err(self.range_error(axis, 0, 0));
+        };
+        let part = length
+            .checked_div(world_size)
+            .filter(|part| part.saturating_mul(world_size) == length && rank < world_size);
+        let Some(part) = part else {
+            return Err(self.error(Caller::Ranks {
+                axis,
+                length,
+                rank,
+                world_size,
+            }));
+        };
+        let start = part.saturating_mul(rank);
+        self.narrow(axis, start..start.saturating_add(part))
     }
 
     /// The bounds of `range` on `axis`, checked.

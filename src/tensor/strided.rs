@@ -1,28 +1,67 @@
-//! Walks a tensor's elements in row-major order, as runs that lie side by side.
+//! A tensor's bytes in row-major order, whatever its strides, byte order and source.
 
 use super::TensorView;
-use crate::bytes::to_usize;
+use super::gather::Layout;
+use crate::bytes::{to_u64, to_usize};
 use crate::dtype::{Class, DType, Fields};
 use crate::error::{Caller, Error, Result};
 use crate::index::Signs;
+use crate::progress::Job;
 
-/// Bytes of the buffer through which strided or swapped elements pass: within the L1 cache, and
-/// larger than any block.
-const CHUNK_BYTES: usize = 8 * 1024;
+/// Bytes of the buffer through which strided or swapped elements pass: within the L2 cache, larger than any
+/// block, and room for tiles of 16 rows of 8192 floats.
+const CHUNK_BYTES: usize = 512 * 1024;
+/// Runs from here on are shown as they lie in the file.
+const BORROWED_BYTES: usize = 32 * 1024;
+/// Bytes that are copied between two calls of a callback, at 2 GB/s for the worst strides.
+const COPIED_BYTES: usize = 4 << 20;
+/// Bytes of a tensor that is not in memory that are read at a time.
+const LOADED_BYTES: usize = 4 << 20;
+
+/// Elements that are decoded between two calls of a callback: below 3 ms for the slowest type on one
+/// thread.
+const STEP_ELEMENTS: usize = 1 << 19;
 
 impl TensorView<'_> {
     /// Calls `visit` with the tensor's bytes, in chunks of whole blocks: row-major, little-endian,
     /// whatever the file's order and strides. A contiguous little-endian tensor is one chunk,
-    /// borrowed from the file; others pass through a buffer of 8 KiB.
+    /// borrowed from the file; long runs of a strided one are borrowed too; others pass through a buffer of
+    /// 512 KiB.
     ///
     /// # Errors
     /// `Caller` if the tensor has no data, `Limit` if a view of repeated elements (stride 0) exceeds
-    /// [`Limits::expanded_bytes`](crate::Limits), and whatever `visit` returns.
-    pub fn for_each_chunk(&self, visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    /// [`Limits::expanded_bytes`](crate::Limits), `Cancelled` if a [`Job`] that watches is stopped, and
+    /// whatever `visit` returns.
+    pub fn for_each_chunk(&self, mut visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let Some(job) = self.job else {
+            return self.chunks(visit);
+        };
+        job.advance(0)?;
+        let step = self.step_bytes();
+        self.chunks(|chunk| {
+            for part in chunk.chunks(step) {
+                visit(part)?;
+                job.advance(to_u64(part.len()))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn chunks(&self, visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         match &self.pieces {
             Some(pieces) => self.join(pieces, visit),
             None => self.for_each_own_chunk(visit),
         }
+    }
+
+    /// Whole blocks that are worked on between two calls of a callback.
+    fn step_bytes(&self) -> usize {
+        let dtype = self.dtype();
+        let block_bytes = dtype.block_bytes().max(1);
+        let by_bytes = Job::STEP_BYTES.checked_div(block_bytes);
+        let by_elements = STEP_ELEMENTS.checked_div(dtype.block_elements());
+        let blocks = by_bytes.min(by_elements).unwrap_or(1).max(1);
+        blocks.saturating_mul(block_bytes)
     }
 
     /// The chunks of a tensor that is not joined from pieces.
@@ -30,10 +69,100 @@ impl TensorView<'_> {
         &self,
         mut visit: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
+        if self.is_away() {
+            return self.for_each_loaded_part(|part| part.for_each_chunk_in_memory(&mut visit));
+        }
+        self.for_each_chunk_in_memory(visit)
+    }
+
+    fn for_each_chunk_in_memory(&self, mut visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let raw = self.raw()?;
-        if self.strides.is_none() && !self.is_swapped() && self.entry.signs().are_plain() {
+        let fixes = Fixes::of(self);
+        if self.strides.is_none() && fixes.are_none() {
             return visit(raw);
         }
+        self.expect_copyable()?;
+        let layout = Layout::of(self).ok_or_else(Error::out_of_memory)?;
+        if fixes.are_none() && layout.run() >= BORROWED_BYTES {
+            return layout.slabs(layout.run(), |slab| {
+                visit(layout.borrowed(slab, raw).unwrap_or_default())
+            });
+        }
+        let mut chunk = Vec::new();
+        layout.slabs(CHUNK_BYTES, |slab| {
+            chunk.resize(slab.length, 0);
+            layout.gather(slab, raw, &mut chunk)?;
+            fixes.apply(&mut chunk);
+            visit(&chunk)
+        })
+    }
+
+    /// Copies the tensor's bytes into `out`: row-major, little-endian, blocks for block types.
+    ///
+    /// `out` must hold exactly [`byte_length`](Self::byte_length) bytes. Nothing else is allocated but a few
+    /// numbers per dimension (for a tensor that is not in memory and not contiguous, the parts that are read).
+    ///
+    /// # Errors
+    /// `Caller` if `out` has another length, or the tensor has no data; `Limit` as
+    /// [`for_each_chunk`](Self::for_each_chunk); `Cancelled` if a [`Job`] that watches is stopped.
+    pub fn copy_into(&self, out: &mut [u8]) -> Result<()> {
+        self.expect_length("bytes", out.len(), to_usize(self.byte_length()))?;
+        let mut rest = out;
+        if self.pieces.is_none() && !self.is_away() {
+            return self.copy_own_into(rest);
+        }
+        let unwatched = Job::unwatched();
+        let job = self.job.unwrap_or(&unwatched);
+        if self.pieces.is_none() && self.strides.is_none() {
+            let fixes = Fixes::of(self);
+            if !fixes.are_none() {
+                self.expect_copyable()?;
+            }
+            let read = self.source.read_into(self.span, rest, job);
+            read.map_err(|error| error.for_tensor(self.name()))?;
+            fixes.apply(rest);
+            return Ok(());
+        }
+        self.for_each_chunk(|chunk| {
+            if let Some((head, tail)) = std::mem::take(&mut rest).split_at_mut_checked(chunk.len())
+            {
+                head.copy_from_slice(chunk);
+                rest = tail;
+            }
+            Ok(())
+        })
+    }
+
+    /// Copies a tensor that is in memory, not joined from pieces.
+    fn copy_own_into(&self, out: &mut [u8]) -> Result<()> {
+        let raw = self.raw()?;
+        let fixes = Fixes::of(self);
+        if self.strides.is_some() || !fixes.are_none() {
+            self.expect_copyable()?;
+        }
+        let layout = Layout::of(self).ok_or_else(Error::out_of_memory)?;
+        // Larger parts have more room for tiles; a watched copy must come back in time.
+        let most = if self.job.is_some() {
+            COPIED_BYTES
+        } else {
+            usize::MAX
+        };
+        let mut rest = out;
+        layout.slabs(most, |slab| {
+            let Some((part, tail)) = std::mem::take(&mut rest).split_at_mut_checked(slab.length)
+            else {
+                return Ok(());
+            };
+            layout.gather(slab, raw, part)?;
+            fixes.apply(part);
+            rest = tail;
+            self.job
+                .map_or(Ok(()), |job| job.advance(to_u64(slab.length)))
+        })
+    }
+
+    /// Refuses what cannot or must not be copied element by element.
+    fn expect_copyable(&self) -> Result<()> {
         if self.dtype() == DType::Opaque {
             // Nobody knows which bytes to swap or where an element ends.
             return Err(self.error(Caller::ByteOrder));
@@ -44,36 +173,83 @@ impl TensorView<'_> {
             let error = Error::limit("expanded_bytes", length, allowed);
             return Err(error.for_tensor(self.name()));
         }
-        let mut chunk = Chunk::new(self);
-        for run in Runs::new(self) {
-            let bytes = to_usize(run.first)
-                .and_then(|first| self.bytes_of(first))
-                .zip(self.bytes_of(run.elements))
-                .and_then(|(start, length)| raw.get(start..start.checked_add(length)?));
-            // `None` cannot be: the builder proved that shape and strides stay inside the span.
-            let bytes = bytes.unwrap_or_default();
-            chunk.push(bytes, &mut visit)?;
-        }
-        chunk.flush(&mut visit)
+        Ok(())
     }
 
-    /// Copies the tensor's bytes into `out`: row-major, little-endian, blocks for block types.
+    /// Whether the bytes have to be read before they can be used.
+    pub(super) fn is_away(&self) -> bool {
+        !self.source.is_in_memory()
+            && self.loaded.is_none()
+            && self.entry.absent().is_none()
+            && self.span.length() > 0
+    }
+
+    /// Reads the tensor part by part, in row-major order, and shows each part.
     ///
-    /// `out` must hold exactly [`byte_length`](Self::byte_length) bytes.
-    ///
-    /// # Errors
-    /// `Caller` if `out` has another length, or the tensor has no data.
-    pub fn copy_into(&self, out: &mut [u8]) -> Result<()> {
-        self.expect_length("bytes", out.len(), to_usize(self.byte_length()))?;
-        let mut rest = out;
-        self.for_each_chunk(|chunk| {
-            if let Some((head, tail)) = std::mem::take(&mut rest).split_at_mut_checked(chunk.len())
-            {
-                head.copy_from_slice(chunk);
-                rest = tail;
+    /// A tensor whose strides do not fall from the outside in has its elements all over its span: that is
+    /// read at once.
+    fn for_each_loaded_part(
+        &self,
+        mut visit: impl FnMut(&TensorView<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let job = Job::unwatched();
+        let mut show = |part: &TensorView<'_>| {
+            let loaded = part.read(&job)?;
+            visit(&TensorView {
+                loaded: loaded.as_ref(),
+                ..part.clone()
+            })
+        };
+        let strides = self.strides();
+        let long = self
+            .shape
+            .iter()
+            .zip(&strides)
+            .filter(|(length, _)| **length > 1);
+        let falling = long.map(|(_, stride)| stride).is_sorted_by(|a, b| a >= b);
+        // Rows that end inside a block are not cut.
+        let block = self.dtype().block_elements();
+        let whole = self.shape.last().copied().unwrap_or(1).checked_rem(block) == Some(0);
+        let most = to_u64(LOADED_BYTES);
+        let axis = (0..self.shape.len()).find(|&axis| self.shape.get(axis) > Some(&1));
+        let (Some(axis), true, true) = (axis, falling && whole, self.span.length() > most) else {
+            return show(self);
+        };
+        // The index of one axis whose inside fits is cut into parts; those before it are stepped through.
+        let mut cut = axis;
+        let mut row = self.narrow(axis, ..1);
+        while let Ok(one) = &row
+            && one.span.length() > most
+            && let Some(next) = (cut.saturating_add(1)..self.shape.len())
+                .find(|&axis| self.shape.get(axis) > Some(&1))
+        {
+            row = one.narrow(next, ..1);
+            cut = next;
+        }
+        let stride = strides.get(cut).copied().unwrap_or(1).max(1);
+        let most_elements = LOADED_BYTES
+            .checked_div(self.dtype().block_bytes())
+            .unwrap_or(1)
+            .saturating_mul(self.dtype().block_elements());
+        let step = most_elements.checked_div(stride).unwrap_or(1).max(1);
+        let outer: Vec<usize> = self.shape.iter().copied().take(cut).collect();
+        let mut index = vec![0_usize; outer.len()];
+        loop {
+            let mut part = self.clone();
+            for (axis, &at) in index.iter().enumerate() {
+                part = part.narrow(axis, at..=at)?;
             }
-            Ok(())
-        })
+            let length = self.shape.get(cut).copied().unwrap_or_default();
+            let mut at: usize = 0;
+            while at < length {
+                let end = at.saturating_add(step).min(length);
+                show(&part.narrow(cut, at..end)?)?;
+                at = end;
+            }
+            if !next_index(&outer, &mut index) {
+                return Ok(());
+            }
+        }
     }
 
     pub(super) fn expect_length(
@@ -87,91 +263,26 @@ impl TensorView<'_> {
         }
         Err(self.error(Caller::OutputLength {
             unit,
-            found: crate::bytes::to_u64(found),
-            expected: expected.map_or(u64::MAX, crate::bytes::to_u64),
+            found: to_u64(found),
+            expected: expected.map_or(u64::MAX, to_u64),
         }))
     }
 }
 
-/// Elements that lie side by side.
-struct Run {
-    /// Index of the first one, counted from the start of the span.
-    first: u64,
-    elements: usize,
-}
-
-/// The runs of a strided tensor, in row-major order. Memory: one index per dimension.
-struct Runs<'a> {
-    /// Dimensions and strides that are stepped through, outermost first.
-    outer: Vec<(usize, usize)>,
-    index: Vec<usize>,
-    first: u64,
-    elements: usize,
-    done: bool,
-    _tensor: std::marker::PhantomData<&'a ()>,
-}
-
-impl<'a> Runs<'a> {
-    fn new(tensor: &'a TensorView<'_>) -> Self {
-        let shape = tensor.shape();
-        let mut outer: Vec<(usize, usize)> = shape.iter().copied().zip(tensor.strides()).collect();
-        // Innermost dimensions that continue each other make one run.
-        let mut elements: usize = 1;
-        while let Some(&(dimension, stride)) = outer.last() {
-            if dimension != 1 && stride != elements {
-                break;
-            }
-            elements = elements.saturating_mul(dimension);
-            outer.pop();
+/// Steps to the next index like an odometer; `false` after the last.
+fn next_index(shape: &[usize], index: &mut [usize]) -> bool {
+    for (&length, index) in shape.iter().zip(index).rev() {
+        *index = index.saturating_add(1);
+        if *index < length {
+            return true;
         }
-        Self {
-            index: vec![0; outer.len()],
-            outer,
-            first: 0,
-            elements,
-            done: shape.contains(&0),
-            _tensor: std::marker::PhantomData,
-        }
+        *index = 0;
     }
-
-    /// Steps to the next run like an odometer.
-    fn step(&mut self) {
-        for (&(dimension, stride), index) in self.outer.iter().zip(&mut self.index).rev() {
-            let stride = crate::bytes::to_u64(stride);
-            let next = index.saturating_add(1);
-            if next < dimension {
-                *index = next;
-                self.first = self.first.saturating_add(stride);
-                return;
-            }
-            let back = crate::bytes::to_u64(*index).saturating_mul(stride);
-            self.first = self.first.saturating_sub(back);
-            *index = 0;
-        }
-        self.done = true;
-    }
+    false
 }
 
-impl Iterator for Runs<'_> {
-    type Item = Run;
-
-    fn next(&mut self) -> Option<Run> {
-        if self.done {
-            return None;
-        }
-        let run = Run {
-            first: self.first,
-            elements: self.elements,
-        };
-        self.step();
-        Some(run)
-    }
-}
-
-/// Collects runs into chunks of whole blocks, little-endian.
-struct Chunk {
-    bytes: Vec<u8>,
-    most: usize,
+/// What has to be done to a tensor's bytes before they are its little-endian elements.
+struct Fixes {
     block_bytes: usize,
     swapped: &'static [Fields],
     signs: Signs,
@@ -179,15 +290,10 @@ struct Chunk {
     numbers: &'static [Fields],
 }
 
-impl Chunk {
-    fn new(tensor: &TensorView<'_>) -> Self {
-        let block_bytes = tensor.dtype().block_bytes().max(1);
-        let blocks = CHUNK_BYTES.checked_div(block_bytes).unwrap_or(1).max(1);
-        let most = blocks.saturating_mul(block_bytes);
+impl Fixes {
+    fn of(tensor: &TensorView<'_>) -> Self {
         Self {
-            bytes: Vec::with_capacity(most),
-            most,
-            block_bytes,
+            block_bytes: tensor.dtype().block_bytes().max(1),
             signs: tensor.entry.signs(),
             numbers: match tensor.dtype().class() {
                 Class::Float | Class::Complex => tensor.dtype().swapped_fields(),
@@ -201,36 +307,22 @@ impl Chunk {
         }
     }
 
-    fn push(&mut self, mut run: &[u8], visit: &mut impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        while !run.is_empty() {
-            let room = self.most.saturating_sub(self.bytes.len());
-            let (head, tail) = run.split_at(run.len().min(room));
-            self.bytes.extend_from_slice(head);
-            run = tail;
-            if self.bytes.len() == self.most {
-                self.flush(visit)?;
-            }
-        }
-        Ok(())
+    const fn are_none(&self) -> bool {
+        self.swapped.is_empty() && self.signs.are_plain()
     }
 
-    fn flush(&mut self, visit: &mut impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        if self.bytes.is_empty() {
-            return Ok(());
-        }
+    /// Changes whole blocks in place.
+    fn apply(&self, bytes: &mut [u8]) {
         if !self.swapped.is_empty() {
-            for block in self.bytes.chunks_exact_mut(self.block_bytes) {
+            for block in bytes.chunks_exact_mut(self.block_bytes) {
                 swap_fields(block, self.swapped);
             }
         }
         if !self.signs.are_plain() {
-            for element in self.bytes.chunks_exact_mut(self.block_bytes) {
+            for element in bytes.chunks_exact_mut(self.block_bytes) {
                 change_signs(element, self.numbers, self.signs);
             }
         }
-        visit(&self.bytes)?;
-        self.bytes.clear();
-        Ok(())
     }
 }
 

@@ -28,7 +28,7 @@ pub use model::{Model, PerLayer, Tokenizer};
 
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 
-use crate::bytes::{Cursor, Endian};
+use crate::bytes::{Cursor, Endian, align_up};
 use crate::error::{Context, Format, Result};
 use crate::formats::Parsed;
 use crate::index::Builder;
@@ -45,6 +45,29 @@ pub fn read(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
         Endian::Big => read_in_order::<BigEndian>(bytes, budget),
     };
     parsed.in_format(Format::Gguf)
+}
+
+/// Where the tensor infos end, given the start of a file: everything before it is what [`read`] looks at.
+///
+/// # Errors
+/// As [`read`]; `Malformed` (`Truncated`) if the start is too short.
+pub(super) fn head(start: &[u8], budget: &mut Budget) -> Result<u64> {
+    match header::endian(start) {
+        Endian::Little => head_in_order::<LittleEndian>(start, budget),
+        Endian::Big => head_in_order::<BigEndian>(start, budget),
+    }
+}
+
+fn head_in_order<B: ByteOrder>(start: &[u8], budget: &mut Budget) -> Result<u64> {
+    let mut cursor = Cursor::<B>::new(start);
+    let header = Header::read(&mut cursor, header::endian(start))?;
+    let mut builder = Builder::new();
+    key_value::read(&mut cursor, header, &mut builder, budget)?;
+    let alignment = key_value::alignment(start, &mut builder, budget)?;
+    tensor_info::read(&mut cursor, header, budget)?;
+    // The padding is looked at too.
+    let end = cursor.offset();
+    Ok(align_up(end, alignment).unwrap_or(end))
 }
 
 fn read_in_order<B: ByteOrder>(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {

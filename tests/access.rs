@@ -1,0 +1,248 @@
+//! The same file through every way of reaching its bytes: mapped, read, read lazily, from memory, from a
+//! source of the caller's.
+
+#![allow(missing_docs, unreachable_pub)]
+
+mod support;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use weighbridge::{Access, Advice, Caller, Checkpoint, Error, ErrorKind, OpenOptions, ReadAt};
+
+/// A source that writes down what is asked for.
+#[derive(Clone)]
+struct Recorded {
+    bytes: Arc<Vec<u8>>,
+    asked: Arc<Mutex<Vec<(u64, usize)>>>,
+}
+
+impl Recorded {
+    fn new(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes: Arc::new(bytes),
+            asked: Arc::default(),
+        }
+    }
+
+    fn take(&self) -> Vec<(u64, usize)> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+impl ReadAt for Recorded {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.bytes.len() as u64)
+    }
+    fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
+        self.asked.lock().unwrap().push((offset, out.len()));
+        let part = self.bytes.get(offset as usize..);
+        let part = part.and_then(|rest| rest.get(..out.len()));
+        out.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+/// Every well-formed file of the tree that opens alone.
+fn files() -> Vec<PathBuf> {
+    let folders = ["safetensors", "gguf", "torch"];
+    let all = folders
+        .iter()
+        .flat_map(|folder| support::files_below(&support::file(folder)));
+    let files: Vec<PathBuf> = all.filter(|path| open(path, Access::Map).is_ok()).collect();
+    assert!(files.len() > 150, "only {} files", files.len());
+    files
+}
+
+fn options() -> OpenOptions {
+    OpenOptions::new().single_file(true).allow_dangerous(true)
+}
+
+fn open(path: &PathBuf, access: Access) -> Result<Checkpoint, Error> {
+    options().access(access).open(path)
+}
+
+fn assert_same(model: &Checkpoint, expected: &Checkpoint, what: &str) {
+    assert_eq!(model.format(), expected.format(), "{what}");
+    assert_eq!(model.len(), expected.len(), "{what}");
+    assert_eq!(model.files()[0].bytes, expected.files()[0].bytes);
+    let pairs = |model: &Checkpoint| -> Vec<String> {
+        let pairs = model.metadata();
+        let pairs = pairs.iter();
+        pairs
+            .map(|(key, value)| format!("{key:?} {value:?}"))
+            .collect()
+    };
+    assert_eq!(pairs(model), pairs(expected), "{what}");
+    for (tensor, expected) in model.tensors().zip(expected.tensors()) {
+        let name = format!("{what}: {:?}", tensor.name());
+        assert_eq!(tensor.name(), expected.name());
+        assert_eq!(tensor.shape(), expected.shape(), "{name}");
+        assert_eq!(tensor.strides(), expected.strides(), "{name}");
+        assert_eq!(tensor.location(), expected.location(), "{name}");
+        let bytes = |tensor: &weighbridge::TensorView<'_>| {
+            let mut bytes = vec![0; tensor.byte_length() as usize];
+            tensor.copy_into(&mut bytes).map(|()| bytes).ok()
+        };
+        assert_eq!(bytes(&tensor), bytes(&expected), "{name}");
+        let mut chunks = Vec::new();
+        let walked = tensor.for_each_chunk(|chunk| {
+            chunks.extend_from_slice(chunk);
+            Ok(())
+        });
+        assert_eq!(walked.ok().map(|()| chunks), bytes(&expected), "{name}");
+        let loaded = tensor.load().unwrap();
+        assert_eq!(bytes(&loaded.view()), bytes(&expected), "{name}");
+        assert_eq!(loaded.location(), expected.location(), "{name}");
+        assert_eq!(loaded.bytes().ok(), expected.bytes().ok(), "{name}");
+    }
+}
+
+#[test]
+fn every_way_to_the_bytes_gives_the_same_tensors() {
+    for path in files() {
+        let mapped = open(&path, Access::Map).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let what = path.display().to_string();
+        for access in [Access::Read, Access::Lazy] {
+            let model = open(&path, access).unwrap();
+            assert_same(&model, &mapped, &format!("{what} {access:?}"));
+        }
+        let model = options().from_bytes(bytes.clone()).unwrap();
+        assert_same(&model, &mapped, &format!("{what} from bytes"));
+        let model = options().from_reader(Recorded::new(bytes)).unwrap();
+        assert_same(&model, &mapped, &format!("{what} from a reader"));
+    }
+}
+
+#[test]
+fn a_safetensors_index_takes_two_reads_and_a_tensor_one() {
+    let path = support::file("safetensors/network.safetensors");
+    let bytes = std::fs::read(path).unwrap();
+    let header = u64::from_le_bytes(*bytes.first_chunk().unwrap()) + 8;
+    let source = Recorded::new(bytes);
+    let model = OpenOptions::new().from_reader(source.clone()).unwrap();
+    assert_eq!(source.take(), [(0, 512), (512, header as usize - 512)]);
+    let tensor = model.tensor("embed.weight").unwrap();
+    let error = tensor.bytes().unwrap_err();
+    assert_eq!(error.as_caller(), Some(&Caller::NotInMemory));
+    let place = tensor.location().unwrap();
+    tensor.load().unwrap();
+    assert_eq!(source.take(), [(place.offset, place.length as usize)]);
+    // Two rows: their range and no more.
+    let rows = tensor.narrow(0, 1..3).unwrap();
+    let row = place.length / tensor.shape()[0] as u64;
+    let loaded = rows.load().unwrap();
+    assert_eq!(source.take(), [(place.offset + row, 2 * row as usize)]);
+    assert_eq!(loaded.bytes().unwrap().len() as u64, 2 * row);
+    let mut values = vec![0.0_f32; rows.elements()];
+    rows.dequantize_into(&mut values).unwrap();
+    assert_eq!(source.take(), [(place.offset + row, 2 * row as usize)]);
+}
+
+#[test]
+fn a_gguf_index_takes_few_reads_and_none_behind_it() {
+    for name in [
+        "gguf/network.gguf",
+        "gguf/vocabulary.gguf",
+        "gguf/metadata_arrays.gguf",
+    ] {
+        let bytes = std::fs::read(support::file(name)).unwrap();
+        let length = bytes.len();
+        // A large model: what follows the index is not looked at.
+        let source = Recorded::new(bytes);
+        let model = OpenOptions::new().from_reader(source.clone()).unwrap();
+        let asked = source.take();
+        assert!(asked.len() <= 3, "{name}: {asked:?}");
+        let end: usize = asked.iter().map(|&(_, bytes)| bytes).sum();
+        assert!(end <= length);
+        assert!(model.metadata().len() > 1 || !model.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn a_broken_file_is_the_same_error_through_a_reader() {
+    let mut seen = 0;
+    for folder in ["malformed/safetensors", "malformed/gguf"] {
+        for path in support::files_below(&support::file(folder)) {
+            let bytes = std::fs::read(&path).unwrap();
+            let Err(expected) = options().from_bytes(bytes.clone()) else {
+                continue;
+            };
+            let found = options().from_reader(Recorded::new(bytes)).unwrap_err();
+            let place = path.display();
+            assert_eq!(
+                found.kind(),
+                expected.kind(),
+                "{place}: {found} / {expected}"
+            );
+            assert_eq!(found.to_string(), expected.to_string(), "{place}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 100, "only {seen} broken files");
+}
+
+#[test]
+fn a_reader_that_fails_is_an_error_that_says_so() {
+    struct Failing(Vec<u8>);
+    impl ReadAt for Failing {
+        fn length(&self) -> io::Result<u64> {
+            Ok(self.0.len() as u64)
+        }
+        fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
+            let end = offset as usize + out.len();
+            if end > 4096 {
+                return Err(io::Error::other("the bucket is gone"));
+            }
+            out.copy_from_slice(&self.0[offset as usize..end]);
+            Ok(())
+        }
+    }
+    let bytes = std::fs::read(support::file("safetensors/network.safetensors")).unwrap();
+    let model = OpenOptions::new().from_reader(Failing(bytes)).unwrap();
+    let last = model.tensors_by_offset().pop().unwrap();
+    let error = last.load().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    assert_eq!(error.tensor(), Some(last.name()));
+    assert!(error.to_string().contains("the bucket is gone"), "{error}");
+}
+
+#[test]
+fn advice_and_prefetch_change_nothing_but_speed() {
+    for access in [Access::Map, Access::Read, Access::Lazy] {
+        let model = open(&support::file("gguf/network.gguf"), access).unwrap();
+        let expected = open(&support::file("gguf/network.gguf"), Access::Map).unwrap();
+        for tensor in model.tensors_by_offset() {
+            for advice in [
+                Advice::WillNeed,
+                Advice::Sequential,
+                Advice::Random,
+                Advice::Done,
+            ] {
+                tensor.advise(advice).unwrap();
+            }
+            tensor.prefetch().unwrap();
+            let mut bytes = vec![0; tensor.byte_length() as usize];
+            tensor.copy_into(&mut bytes).unwrap();
+            let expected = expected.tensor(tensor.name()).unwrap();
+            assert_eq!(bytes, expected.bytes().unwrap());
+        }
+    }
+}
+
+#[test]
+fn files_in_order_never_step_back() {
+    for path in files() {
+        let model = open(&path, Access::Map).unwrap();
+        let mut last = 0;
+        for tensor in model.tensors_by_offset() {
+            let Some(place) = tensor.location() else {
+                continue;
+            };
+            assert!(place.offset >= last, "{}", path.display());
+            last = place.offset;
+        }
+    }
+}
