@@ -81,7 +81,7 @@ struct Report<'a> {
     tensors: Vec<Tensor<'a>>,
     totals: Totals,
     verdict: &'a str,
-    findings: Vec<Finding<'a>>,
+    findings: Vec<common::FindingLine<'a>>,
 }
 
 #[derive(Serialize)]
@@ -112,15 +112,6 @@ struct Totals {
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Finding<'a> {
-    severity: &'a str,
-    code: &'a str,
-    stream: &'a str,
-    offset: Option<u64>,
-    message: &'a str,
 }
 
 /// Keys in the order of the file.
@@ -162,16 +153,7 @@ fn print_json(
             .collect(),
         totals,
         verdict: model.verdict().name(),
-        findings: model
-            .findings()
-            .map(|finding| Finding {
-                severity: finding.severity.name(),
-                code: finding.code,
-                stream: &finding.stream,
-                offset: finding.offset,
-                message: &finding.message,
-            })
-            .collect(),
+        findings: model.findings().map(common::FindingLine::new).collect(),
     };
     common::print(&(serde_json::to_string(&report).unwrap_or_default() + "\n"));
 }

@@ -61,6 +61,26 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "scan",
+        &[
+            "error",
+            "limits",
+            "policy",
+            "progress",
+            "bytes",
+            "findings",
+            "source",
+            "index",
+            "formats",
+            "formats/json",
+            "formats/pickle",
+            "formats/zip",
+            "formats/tar",
+            "formats/torch",
+            "checkpoint",
+        ],
+    ),
+    (
         "convert",
         &[
             "error",

@@ -61,6 +61,8 @@ fn every_file_of_the_tree_opens_within_a_small_multiple_of_its_size() {
 #[test]
 fn a_few_bytes_that_claim_2_to_60_of_anything_cost_nothing() {
     let _alone = alone();
+    // Made once for the whole program.
+    let _ = weighbridge::policy::Policy::default();
     let huge = 1_u64 << 60;
     let gguf = |pairs, tensors| {
         let file = Gguf {

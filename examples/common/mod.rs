@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use weighbridge::{Error, TensorView};
+use weighbridge::{Error, Finding, TensorView};
 
 /// Exit status: could not do it.
 pub const FAILED: u8 = 2;
@@ -87,6 +87,28 @@ struct FailureDetails<'a> {
     kind: &'a str,
     message: String,
     offset: Option<u64>,
+}
+
+/// A finding as `--json` prints it.
+#[derive(Serialize)]
+pub struct FindingLine<'a> {
+    severity: &'a str,
+    code: &'a str,
+    stream: &'a str,
+    offset: Option<u64>,
+    message: &'a str,
+}
+
+impl<'a> FindingLine<'a> {
+    pub fn new(finding: &'a Finding) -> Self {
+        Self {
+            severity: finding.severity.name(),
+            code: finding.code,
+            stream: &finding.stream,
+            offset: finding.offset,
+            message: &finding.message,
+        }
+    }
 }
 
 /// Reports an error of the library, as JSON or as a line on standard error.

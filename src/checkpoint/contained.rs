@@ -93,8 +93,8 @@ pub(super) fn open_in(folder: &Path, name: &str, links: Links) -> Result<(PathBu
     Ok((path, opened))
 }
 
-/// Why a name is refused.
-fn objection(name: &str) -> Option<&'static str> {
+/// Why a name from inside a file is refused; `None` if it is a plain name of the file's own folder.
+pub(crate) fn objection(name: &str) -> Option<&'static str> {
     let stem = name.split('.').next().unwrap_or_default().trim_end();
     let is_odd = |letter: char| letter.is_control() || "/\\:*?\"<>|".contains(letter);
     if name.is_empty() || name == "." || name == ".." {

@@ -14,6 +14,7 @@ mod shards;
 mod split;
 
 pub use contained::Links;
+pub(crate) use contained::objection as objection_to_name;
 pub use layout::{Content, Region};
 pub use open::{OpenOptions, open};
 

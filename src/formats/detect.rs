@@ -39,6 +39,8 @@ const MAGICS: &[Magic] = &[
     format(0, b"\x1f\x8b", Format::Gzip),
     other(0, b"BZh", "bzip2 file"),
     other(0, b"\xfd7zXZ\0", "xz file"),
+    other(0, b"\x5d\0\0", "lzma file"),
+    other(0, b"\x04\x22\x4d\x18", "lz4 file"),
     other(0, b"\x28\xb5\x2f\xfd", "zstd file"),
     other(0, b"Rar!", "rar archive"),
     other(0, b"\x89HDF\r\n\x1a\n", "HDF5 file"),
@@ -67,18 +69,30 @@ const fn other(offset: usize, bytes: &'static [u8], name: &'static str) -> Magic
     }
 }
 
+/// What a file is that has a magic number and is of no format of ours: `7z archive`.
+#[must_use]
+pub fn name_of_other(bytes: &[u8]) -> Option<&'static str> {
+    match magic(bytes)?.means {
+        Means::Other(name) => Some(name),
+        Means::Format(_) => None,
+    }
+}
+
+fn magic(bytes: &[u8]) -> Option<&'static Magic> {
+    MAGICS.iter().find(|magic| {
+        bytes
+            .get(magic.offset..)
+            .is_some_and(|rest| rest.starts_with(magic.bytes))
+    })
+}
+
 /// Tells the format of a file from its bytes.
 ///
 /// # Errors
 /// `Unsupported` if the content is of no format that we read, naming what it is where that is
 /// known; `Malformed` if it is valid in two formats at once.
 pub fn detect(bytes: &[u8]) -> Result<Format> {
-    let magic = MAGICS.iter().find(|magic| {
-        bytes
-            .get(magic.offset..)
-            .is_some_and(|rest| rest.starts_with(magic.bytes))
-    });
-    let means = match magic.map(|magic| &magic.means) {
+    let means = match magic(bytes).map(|magic| &magic.means) {
         // Behind zip and before pickles, as torch tries them; its checksum makes a header.
         Some(Means::Format(Format::TorchZip)) => Some(&Means::Format(Format::TorchZip)),
         _ if super::tar::is_header(bytes) => Some(&Means::Format(Format::Tar)),

@@ -139,6 +139,12 @@ impl<'j> JsonValue<'j> {
         matches!(self.kind(), Some(Kind::Object))
     }
 
+    /// Whether it is a list or object.
+    #[must_use]
+    pub fn has_items(self) -> bool {
+        matches!(self.kind(), Some(Kind::List | Kind::Object))
+    }
+
     /// Whether it is `null`.
     #[must_use]
     pub fn is_null(self) -> bool {

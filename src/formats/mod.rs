@@ -10,14 +10,14 @@ mod detect;
 pub mod gguf;
 mod head;
 pub mod json;
-mod nested;
+pub(crate) mod nested;
 pub mod pickle;
 pub mod safetensors;
 pub mod tar;
 pub mod torch;
 pub mod zip;
 
-pub use detect::detect;
+pub use detect::{detect, name_of_other};
 pub(crate) use head::{FIRST_BYTES, Head, format_of_start, head};
 
 use crate::bytes::Buffer;

@@ -84,7 +84,7 @@ pub(super) fn read_tar(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
 /// # Errors
 /// `Unsupported` for any other content, `Limit` if it inflates to more than allowed, and as [`read_tar`].
 pub(super) fn read_gzip(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
-    let inflated = gunzip(bytes, budget).at(0)?;
+    let inflated = inflate_stream(bytes, Stream::Gzip, budget).at(0)?;
     if !tar::is_header(inflated.bytes()) {
         let found = match detect(inflated.bytes()) {
             Ok(format) => format!("a gzipped {format} file"),
@@ -113,15 +113,43 @@ pub(super) fn read_gzip(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
     })
 }
 
-/// Inflates a whole gzip file: once to learn its size within the limits, once into a buffer of that size,
-/// because the size at the end of the file is nobody's promise.
-fn gunzip(bytes: &[u8], budget: &mut Budget) -> Result<Buffer> {
+/// A file that is one compressed stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// RFC 1952, of one or more members.
+    Gzip,
+    /// RFC 1950.
+    Zlib,
+}
+
+impl Stream {
+    const fn what(self) -> &'static str {
+        match self {
+            Self::Gzip => "the gzip data",
+            Self::Zlib => "the zlib data",
+        }
+    }
+
+    fn decoder<'a>(self, bytes: &'a [u8]) -> Box<dyn Read + 'a> {
+        match self {
+            Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(bytes)),
+            Self::Zlib => Box::new(flate2::bufread::ZlibDecoder::new(bytes)),
+        }
+    }
+}
+
+/// Inflates a whole file: once to learn its size within the limits, once into a buffer of that size, because
+/// the size at the end of a gzip file is nobody's promise.
+pub(crate) fn inflate_stream(bytes: &[u8], stream: Stream, budget: &mut Budget) -> Result<Buffer> {
     const STEP: usize = 4 * 1024;
+    let what = stream.what();
     let mut scratch = vec![0; STEP];
     let mut size: u64 = 0;
-    let mut decoder = flate2::bufread::MultiGzDecoder::new(bytes);
+    let mut decoder = stream.decoder(bytes);
     loop {
-        let read = decoder.read(&mut scratch).map_err(|error| broken(&error))?;
+        let read = decoder
+            .read(&mut scratch)
+            .map_err(|error| broken(what, &error))?;
         if read == 0 {
             break;
         }
@@ -132,17 +160,17 @@ fn gunzip(bytes: &[u8], budget: &mut Budget) -> Result<Buffer> {
     }
     let length = usize::try_from(size).map_err(|_| Error::out_of_memory())?;
     let mut buffer = Buffer::zeroed(length)?;
-    let mut decoder = flate2::bufread::MultiGzDecoder::new(bytes);
+    let mut decoder = stream.decoder(bytes);
     decoder
         .read_exact(buffer.bytes_mut())
-        .map_err(|error| broken(&error))?;
+        .map_err(|error| broken(what, &error))?;
     Ok(buffer)
 }
 
 #[cold]
-fn broken(error: &std::io::Error) -> Error {
+fn broken(what: &'static str, error: &std::io::Error) -> Error {
     Error::malformed(Malformed::Invalid {
-        what: "the gzip data",
+        what,
         reason: error.to_string(),
     })
 }

@@ -2,6 +2,7 @@
 
 use super::opcode::Opcode;
 use super::tree::{NodeId, Tree};
+use crate::error::Result;
 
 /// Something that loading the pickle would do, or that no honest pickle does.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +97,16 @@ impl Anomaly {
 pub trait Sink {
     /// Takes one event. Values stand in `tree`, as far as it is built.
     fn event(&mut self, event: &Event, tree: &Tree<'_>);
+
+    /// How many bytes that are no opcodes follow the BUILD just heard of, of the `rest` of the input: a
+    /// loader that reads from the file while it loads, as joblib's does, takes them. None by default.
+    ///
+    /// # Errors
+    /// Whatever is wrong with them; the walk ends with it.
+    fn foreign_bytes(&mut self, event: &Event, tree: &Tree<'_>, rest: &[u8]) -> Result<u64> {
+        let _ = (event, tree, rest);
+        Ok(0)
+    }
 }
 
 /// Ignores every event.

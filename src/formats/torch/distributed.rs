@@ -93,6 +93,14 @@ fn read_plan(bytes: &[u8], budget: &mut Budget) -> Result<Plan> {
         ..Plan::default()
     };
     let reader = Reader { tree: &loaded.tree };
+    if reader.class(loaded.root) != Some("Metadata") || loaded.length != bytes.len() {
+        let found = loaded.tree.value(loaded.root).kind();
+        return Err(Error::unexpected(
+            "the pickle",
+            found,
+            "one Metadata object",
+        ));
+    }
     let stored = reader.stored(loaded.root, budget)?;
     let described = reader.attribute(loaded.root, "state_dict_metadata");
     for (name, value) in reader.pairs(described) {

@@ -38,4 +38,5 @@ mod tar;
 pub use archive::read as read_zip;
 pub use legacy::read as read_pickle;
 
-pub(super) use tar::{is_legacy as is_legacy_tar, read as read_legacy_tar};
+pub(crate) use tar::is_legacy as is_legacy_tar;
+pub(super) use tar::read as read_legacy_tar;

@@ -15,6 +15,7 @@ mod central_directory;
 mod end_of_central_directory;
 mod inflate;
 mod local_file_header;
+pub mod salvage;
 
 pub use central_directory::{Member, Method};
 pub use inflate::{check_crc, inflate};

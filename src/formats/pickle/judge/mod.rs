@@ -207,8 +207,13 @@ impl Judge {
             };
             let seen = self.looked_at.insert(part, pairs.len()).unwrap_or_default();
             let new = pairs.get(seen..).unwrap_or_default();
-            let names = new.iter().step_by(2).filter_map(|&key| tree.str(key));
-            if let Some(name) = names.into_iter().find(|name| METHODS.contains(name)) {
+            let planted = new.chunks_exact(2).find_map(|pair| match *pair {
+                [key, value] if can_be_called(tree, value) => {
+                    tree.str(key).filter(|name| METHODS.contains(name))
+                }
+                _ => None,
+            });
+            if let Some(name) = planted {
                 let message = format!("a state plants {name:?}, which the next opcode would call");
                 self.report(Verdict::Malformed, "planted-method", event, message);
             }
@@ -235,6 +240,14 @@ impl Judge {
         let allowed = matches!(self.standing(global), Standing::Tensor | Standing::Data);
         !allowed || CONTAINERS.contains(&(global.module, global.name))
     }
+}
+
+/// Whether a value may be something that runs when it is called.
+fn can_be_called(tree: &Tree<'_>, id: NodeId) -> bool {
+    matches!(
+        tree.value(id),
+        Value::Global(_) | Value::Object(_) | Value::PersistentId(_) | Value::Extension(_)
+    )
 }
 
 /// What an unpickler looks up on an object by name and calls.

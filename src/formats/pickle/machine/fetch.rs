@@ -107,7 +107,7 @@ impl Machine<'_, '_> {
             .ok_or_else(|| self.truncated("an argument", to_u64(N)))
     }
 
-    fn take(&mut self, what: &'static str, length: u64) -> Result<&[u8]> {
+    pub(super) fn take(&mut self, what: &'static str, length: u64) -> Result<&[u8]> {
         let start = self.at;
         let end = to_usize(length).and_then(|length| start.checked_add(length));
         match end.filter(|&end| end <= self.tree.input.len()) {

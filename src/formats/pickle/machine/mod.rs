@@ -124,12 +124,16 @@ impl<'a, 's> Machine<'a, 's> {
         self.tree.base.saturating_add(to_u64(at))
     }
 
-    fn event(&mut self, kind: EventKind) {
-        let event = Event {
+    fn describe(&self, kind: EventKind) -> Event {
+        Event {
             offset: self.offset(self.start),
             opcode: self.opcode,
             kind,
-        };
+        }
+    }
+
+    fn event(&mut self, kind: EventKind) {
+        let event = self.describe(kind);
         self.sink.event(&event, &self.tree);
     }
 

@@ -304,6 +304,16 @@ impl Machine<'_, '_> {
             Some(Node::PersistentId(_) | Node::Extension(_) | Node::Global(_)) => {}
             _ => self.anomaly(Anomaly::PlainTarget),
         }
+        self.skip_foreign(EventKind::Build { target, state })
+    }
+
+    fn skip_foreign(&mut self, kind: EventKind) -> Result<()> {
+        let rest = self.tree.input.get(self.at..).unwrap_or_default();
+        let event = self.describe(kind);
+        let count = self.sink.foreign_bytes(&event, &self.tree, rest)?;
+        if count > 0 {
+            self.take("data between opcodes", count)?;
+        }
         Ok(())
     }
 

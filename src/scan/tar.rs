@@ -1,0 +1,39 @@
+//! Tar archives: torch's oldest format, and those that hold checkpoints or anything else.
+
+use super::look::{Look, Part, join};
+use crate::bytes::to_usize;
+use crate::formats::{self, tar, torch};
+
+/// A part that starts as a tar archive does.
+pub(super) fn look<'a>(look: &mut Look<'a, '_>, part: &Part<'a>) -> String {
+    let data = part.data.clone();
+    let bytes = data.bytes();
+    let archive = match tar::Archive::read(bytes, &mut look.budget) {
+        Ok(archive) => archive,
+        Err(error) => {
+            look.error(&error, part);
+            return "tar".into();
+        }
+    };
+    if torch::is_legacy_tar(&archive) {
+        match formats::read(bytes, &mut look.fresh()) {
+            Ok(parsed) => look.add_all(parsed.index.findings(), part),
+            Err(error) => look.error(&error, part),
+        }
+    }
+    for member in archive.members() {
+        let start = to_usize(member.data.start()).unwrap_or(usize::MAX);
+        let length = to_usize(member.data.length()).unwrap_or_default();
+        let inner = Part {
+            stream: join(&part.stream, &member.name),
+            base: part.base.saturating_add(member.data.start()),
+            data: part.data.part(start, length),
+            depth: part.depth.saturating_add(1),
+            reason: part.reason,
+            surroundings: part.surroundings,
+        };
+        look.push(part, inner);
+    }
+    look.add_all(&archive.into_findings(), part);
+    "tar".into()
+}
