@@ -20,8 +20,8 @@ for target in "${targets[@]}"; do
     for folder in "seeds/$target" "../tests/files/$format" "../tests/files/malformed/$format"; do
         [ -d "$folder" ] && seeds+=("$folder")
     done
-    if [ "$target" = detect ] || [ "$target" = zip ]; then
-        seeds+=(../tests/files/torch ../tests/files/gguf ../tests/files/safetensors)
+    if [ "$target" = detect ] || [ "$target" = zip ] || [ "$target" = scan ]; then
+        seeds+=(../tests/files/torch ../tests/files/gguf ../tests/files/safetensors ../tests/files/malformed/pickle)
     fi
     echo "== fuzz $target, $seconds s"
     cargo fuzz run -s none "$target" "$corpus" "${seeds[@]}" -- \

@@ -1,7 +1,7 @@
 """Shows the malicious files of `tests/scan.rs`, and a folder of honest ones, to other scanners.
 
     CASES=/some/folder cargo test --release --test scan -- --ignored write_the_cases
-    pip install picklescan==1.0.5 modelscan==0.8.8 fickling==0.1.12
+    pip install picklescan==1.0.5 modelscan==0.8.8 fickling==0.1.12 typing_extensions
     cargo build --release --example scan
     python benches/peers/scanners.py /some/folder HONEST_FOLDER
 
@@ -34,11 +34,9 @@ def picklescan(path):
     if done.returncode == 1:
         return "flagged"
     if done.returncode == 0:
-        text = done.stdout + done.stderr
-        scanned = "Scanned files: 0" not in text
-        if "suspicious import" in text or "unknown" in text.lower():
+        if "Suspicious globals: 0" not in done.stdout:
             return "suspicious"
-        return "clean" if scanned else "error"
+        return "error" if "Scanned files: 0" in done.stdout else "clean"
     return "error"
 
 
