@@ -58,8 +58,10 @@ const LAYERS: &[(&str, &[&str])] = &[
         "convert",
         &[
             "error",
+            "limits",
             "bytes",
             "dtype",
+            "findings",
             "quant",
             "index",
             "tensor",

@@ -235,8 +235,15 @@ impl<'a> TensorView<'a> {
         })
     }
 
+    /// What tells whether two views are the same numbers, beside dtype, shape and strides: storage, bytes,
+    /// sign changes. `None` for a tensor without bytes of its own.
+    pub(crate) fn identity(&self) -> Option<(u32, Span, crate::index::Signs)> {
+        let own = self.entry.absent().is_none() && self.pieces.is_none();
+        own.then(|| (self.storage(), self.span, self.entry.signs()))
+    }
+
     /// Whether there are bytes, in one piece or several.
-    fn has_data(&self) -> bool {
+    pub(crate) fn has_data(&self) -> bool {
         self.entry.absent().is_none() || self.pieces.is_some()
     }
 

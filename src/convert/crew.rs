@@ -1,0 +1,170 @@
+//! Several threads at one job, while the caller's thread watches.
+//!
+//! Threads of their own, not rayon's: the caller may itself run on one of rayon's, and one that waits for a
+//! message blocks its pool. A worker holds one [`Scratch`], so that memory does not depend on the model.
+
+use std::num::NonZero;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use super::{Progress, ProgressCallback};
+use crate::error::{Caller, Error, Result};
+
+/// More threads than this add nothing to a copy, which waits for memory and the file system; with it all
+/// scratch memory stays below 8 MiB.
+const MOST_WORKERS: usize = 6;
+
+/// The buffers of one worker.
+#[derive(Default)]
+pub(super) struct Scratch {
+    /// Decoded values.
+    pub(super) values: Vec<f32>,
+    /// The same, encoded.
+    pub(super) encoded: Vec<u8>,
+    /// Small pieces, collected for one call.
+    pub(super) collected: Vec<u8>,
+}
+
+enum Message {
+    Done(u64),
+    Failed(Error),
+}
+
+/// What a worker reports to, and hears from.
+pub(super) struct Meter<'s> {
+    sender: Sender<Message>,
+    stop: &'s AtomicBool,
+}
+
+impl Meter<'_> {
+    /// Reports that many more bytes are done.
+    ///
+    /// # Errors
+    /// `Cancelled` if the job is to stop.
+    pub(super) fn done(&self, bytes: u64) -> Result<()> {
+        // Nobody listens any more only after the job has failed.
+        let _ = self.sender.send(Message::Done(bytes));
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(Error::caller(Caller::Cancelled));
+        }
+        Ok(())
+    }
+
+    /// Reports how a task ended; an error stops the others.
+    fn report(&self, outcome: Result<()>) {
+        if let Err(error) = outcome {
+            self.stop.store(true, Ordering::Relaxed);
+            let _ = self.sender.send(Message::Failed(error));
+        }
+    }
+
+    fn share(&self) -> Self {
+        Self {
+            sender: self.sender.clone(),
+            stop: self.stop,
+        }
+    }
+}
+
+/// Who watches a job of several phases.
+pub(super) struct Watch<'c> {
+    pub(super) progress: Progress,
+    pub(super) callback: Option<ProgressCallback<'c>>,
+}
+
+impl<'c> Watch<'c> {
+    pub(super) const fn new(total: u64, callback: Option<ProgressCallback<'c>>) -> Self {
+        Self {
+            progress: Progress { done: 0, total },
+            callback,
+        }
+    }
+
+    fn hear(&mut self, bytes: u64) -> ControlFlow<()> {
+        self.progress.done = self.progress.done.saturating_add(bytes);
+        match &mut self.callback {
+            Some(callback) if bytes > 0 => callback(self.progress),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Does every job with `work`, and meanwhile `aside` once, on a thread of its own.
+///
+/// # Errors
+/// The first error of a worker; `Cancelled` if the callback says so.
+pub(super) fn run<J: Send>(
+    jobs: impl Iterator<Item = J> + Send,
+    work: impl Fn(J, &mut Scratch, &Meter<'_>) -> Result<()> + Sync,
+    aside: impl FnOnce(&Meter<'_>) -> Result<()> + Send,
+    watch: &mut Watch<'_>,
+) -> Result<()> {
+    let stop = AtomicBool::new(false);
+    let jobs = Mutex::new(jobs.fuse());
+    let (sender, receiver) = channel();
+    let meter = Meter {
+        sender,
+        stop: &stop,
+    };
+    let (jobs, work) = (&jobs, &work);
+    thread::scope(|scope| {
+        let available = thread::available_parallelism().map_or(1, NonZero::get);
+        meter.report(start(scope, meter.share(), aside));
+        for worker in 0..available.min(MOST_WORKERS) {
+            let task = |meter: &Meter<'_>| take_all(jobs, work, meter);
+            let started = start(scope, meter.share(), task);
+            // One is enough to finish the job.
+            if worker == 0 {
+                meter.report(started);
+            }
+        }
+        drop(meter);
+        listen(&receiver, &stop, watch)
+    })
+}
+
+fn start<'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    meter: Meter<'scope>,
+    task: impl FnOnce(&Meter<'_>) -> Result<()> + Send + 'scope,
+) -> Result<()> {
+    let started = thread::Builder::new().spawn_scoped(scope, move || meter.report(task(&meter)));
+    started.map(drop).map_err(Error::io)
+}
+
+fn take_all<J>(
+    jobs: &Mutex<impl Iterator<Item = J>>,
+    work: &impl Fn(J, &mut Scratch, &Meter<'_>) -> Result<()>,
+    meter: &Meter<'_>,
+) -> Result<()> {
+    let mut scratch = Scratch::default();
+    loop {
+        let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let Some(job) = next else {
+            return Ok(());
+        };
+        work(job, &mut scratch, meter)?;
+    }
+}
+
+/// Hears every message until the last worker is gone.
+fn listen(receiver: &Receiver<Message>, stop: &AtomicBool, watch: &mut Watch<'_>) -> Result<()> {
+    let mut outcome = Ok(());
+    for message in receiver {
+        match message {
+            Message::Failed(error) => outcome = outcome.and(Err(error)),
+            // After the first error or the caller's word nobody is asked again.
+            Message::Done(bytes) if outcome.is_ok() => {
+                if watch.hear(bytes).is_break() {
+                    stop.store(true, Ordering::Relaxed);
+                    outcome = Err(Error::caller(Caller::Cancelled));
+                }
+            }
+            Message::Done(_) => {}
+        }
+    }
+    outcome
+}

@@ -1,0 +1,283 @@
+//! Any checkpoint as safetensors: one file, or shards with an index.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use sha2::{Digest, Sha256};
+
+use super::atomic::{self, Pending, Target};
+use super::crew::{Meter, Watch};
+use super::item::Item;
+use super::metadata::{self, Pairs};
+use super::options::{ConvertOptions, Converted};
+use super::transfer::{self, Placed};
+use super::{ProgressCallback, header, plan};
+use crate::bytes::to_u64;
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+
+/// One file of the output, before it is written.
+struct File<'p, 'a> {
+    items: Vec<&'p Item<'a>>,
+    metadata: Pairs,
+    head: Vec<u8>,
+}
+
+pub(super) fn convert(
+    options: &ConvertOptions,
+    model: &Checkpoint,
+    path: &Path,
+    progress: Option<ProgressCallback<'_>>,
+) -> Result<Converted> {
+    let mut converted = Converted::default();
+    let place = |view| plan::in_safetensors(options, view);
+    let alias = !options.clone_shared;
+    let items = plan::items(options, model, alias, &mut converted, place)?;
+    let carried = metadata::carried(model, &mut converted);
+    let unknown = vec!["0".repeat(64); model.files().len()];
+
+    let groups = split(&items, options.shard_bytes);
+    let paths = names(path, groups.len());
+    let mut files = Vec::new();
+    for group in groups {
+        files.push(File::new(
+            group, options, model, &carried, &unknown, &converted,
+        )?);
+    }
+    let index = (files.len() > 1).then(|| index(path, &paths, &files));
+    let index = match index {
+        Some((path, text)) => Some((Target::new(&path, options.replace)?, text?)),
+        None => None,
+    };
+    let mut pending = Vec::new();
+    for (path, file) in paths.iter().zip(&files) {
+        let target = Target::new(path, options.replace)?;
+        pending.push(Pending::create(target, file.length())?);
+    }
+    let placed = placed(&files);
+    converted.tensors = placed.len();
+    converted.tensor_bytes = placed.iter().map(|placed| placed.item.bytes).sum();
+
+    let phases = if options.verify { 2 } else { 1 };
+    let total = converted.tensor_bytes.saturating_mul(phases);
+    let mut watch = Watch::new(total, progress);
+    let digests = Mutex::new(Vec::new());
+    let digest = |meter: &Meter<'_>| {
+        if options.provenance {
+            let found = sha256(model, meter)?;
+            *digests
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner) = found;
+        }
+        Ok(())
+    };
+    transfer::write(&placed, &pending, digest, &mut watch)?;
+    let sha256 = digests.into_inner().unwrap_or_default();
+    for (file, pending) in files.iter_mut().zip(&pending) {
+        if options.provenance {
+            file.fill_in(options, model, &sha256)?;
+        }
+        let written = atomic::write_at(pending.file(), &file.head, 0);
+        written.map_err(|error| Error::io(error).in_file(pending.path()))?;
+    }
+    let placed = self::placed(&files);
+    finish(&placed, &pending, options.verify, &mut watch)?;
+    converted.verified = options.verify;
+    converted.files = publish(pending, index)?;
+    Ok(converted)
+}
+
+/// Brings the files to the disk; meanwhile compares them with their source.
+pub(super) fn finish(
+    placed: &[Placed<'_, '_>],
+    pending: &[Pending],
+    verify: bool,
+    watch: &mut Watch<'_>,
+) -> Result<()> {
+    let sync = |_: &Meter<'_>| pending.iter().try_for_each(Pending::sync);
+    if verify {
+        transfer::verify(placed, pending, sync, watch)
+    } else {
+        pending.iter().try_for_each(Pending::sync)
+    }
+}
+
+/// Names the files, which are on the disk. An old index goes first and the new one comes last, so that no
+/// index ever stands beside shards that it does not describe.
+fn publish(pending: Vec<Pending>, index: Option<(Target, Vec<u8>)>) -> Result<Vec<PathBuf>> {
+    let index = match index {
+        None => None,
+        Some((target, text)) => {
+            let path = target.path().to_path_buf();
+            let pending = Pending::create(target, to_u64(text.len()))?;
+            let in_file = |error| Error::io(error).in_file(&path);
+            atomic::write_at(pending.file(), &text, 0).map_err(in_file)?;
+            pending.sync()?;
+            if let Err(error) = pending.remove_old() {
+                return Err(in_file(error));
+            }
+            Some(pending)
+        }
+    };
+    let mut files = Vec::new();
+    for pending in pending.into_iter().chain(index) {
+        match pending.publish() {
+            Ok(path) => files.push(path),
+            Err(error) => {
+                // Half a model is none.
+                for path in files {
+                    let _ = std::fs::remove_file(path);
+                }
+                return Err(error);
+            }
+        }
+    }
+    Ok(files)
+}
+
+impl<'p, 'a> File<'p, 'a> {
+    fn new(
+        mut items: Vec<&'p Item<'a>>,
+        options: &ConvertOptions,
+        model: &Checkpoint,
+        carried: &Pairs,
+        sha256: &[String],
+        converted: &Converted,
+    ) -> Result<Self> {
+        header::sort(&mut items)?;
+        let mut metadata = metadata::of_safetensors(options, model, carried, sha256);
+        let held: HashSet<&str> = items.iter().map(|item| &*item.name).collect();
+        for (removed, kept) in &converted.aliases {
+            if held.contains(kept.as_str()) {
+                // As the official writer: a key that is taken stays what it is.
+                let entry = metadata.entry(removed.clone());
+                entry.or_insert_with(|| kept.clone());
+            }
+        }
+        let head = header::build(&items, &metadata)?;
+        Ok(Self {
+            items,
+            metadata,
+            head,
+        })
+    }
+
+    /// Writes the digests of the source into the header, whose length stays the same.
+    fn fill_in(
+        &mut self,
+        options: &ConvertOptions,
+        model: &Checkpoint,
+        sha256: &[String],
+    ) -> Result<()> {
+        self.metadata.extend(metadata::provenance(model, sha256));
+        self.metadata.extend(options.metadata.iter().cloned());
+        self.head = header::build(&self.items, &self.metadata)?;
+        Ok(())
+    }
+
+    fn tensor_bytes(&self) -> u64 {
+        self.items
+            .iter()
+            .fold(0, |sum, item| sum.saturating_add(item.bytes))
+    }
+
+    fn length(&self) -> u64 {
+        to_u64(self.head.len()).saturating_add(self.tensor_bytes())
+    }
+}
+
+fn placed<'p, 'a>(files: &[File<'p, 'a>]) -> Vec<Placed<'p, 'a>> {
+    let mut placed = Vec::new();
+    for (number, file) in files.iter().enumerate() {
+        let mut offset = to_u64(file.head.len());
+        for &item in &file.items {
+            placed.push(Placed {
+                item,
+                file: number,
+                offset,
+            });
+            offset = offset.saturating_add(item.bytes);
+        }
+    }
+    placed
+}
+
+/// Distributes tensors over files as Hugging Face's libraries do: in their order, a new file before one
+/// would exceed `most` bytes.
+fn split<'p, 'a>(items: &'p [Item<'a>], most: Option<u64>) -> Vec<Vec<&'p Item<'a>>> {
+    let most = most.unwrap_or(u64::MAX);
+    let mut groups: Vec<Vec<&Item<'_>>> = vec![Vec::new()];
+    let mut bytes: u64 = 0;
+    for item in items {
+        let with = bytes.saturating_add(item.bytes);
+        if let Some(group) = groups.last_mut()
+            && (with <= most || group.is_empty())
+        {
+            group.push(item);
+            bytes = with;
+            continue;
+        }
+        groups.push(vec![item]);
+        bytes = item.bytes;
+    }
+    groups
+}
+
+/// `model.safetensors`, or `model-00001-of-00002.safetensors` and so on.
+fn names(path: &Path, count: usize) -> Vec<PathBuf> {
+    if count <= 1 {
+        return vec![path.to_path_buf()];
+    }
+    let extension = path.extension().unwrap_or("safetensors".as_ref());
+    let numbers = 1..=count;
+    let name = |number: usize| {
+        let mut name = OsString::from(path.file_stem().unwrap_or_default());
+        name.push(format!("-{number:05}-of-{count:05}."));
+        name.push(extension);
+        path.with_file_name(name)
+    };
+    numbers.map(name).collect()
+}
+
+/// Path and text of the index, as `transformers` writes it.
+fn index(path: &Path, paths: &[PathBuf], files: &[File<'_, '_>]) -> (PathBuf, Result<Vec<u8>>) {
+    let mut map = BTreeMap::new();
+    for (path, file) in paths.iter().zip(files) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        for item in &file.items {
+            map.insert(&*item.name, name.clone());
+        }
+    }
+    let size: u64 = files.iter().map(File::tensor_bytes).sum();
+    let index = serde_json::json!({
+        "metadata": { "total_size": size },
+        "weight_map": map,
+    });
+    let text = serde_json::to_vec_pretty(&index).map(|mut text| {
+        text.push(b'\n');
+        text
+    });
+    let mut name = OsString::from(path.file_name().unwrap_or_default());
+    name.push(".index.json");
+    (
+        path.with_file_name(name),
+        text.map_err(|error| Error::io(error.into())),
+    )
+}
+
+/// The digest of each file of the source.
+pub(super) fn sha256(model: &Checkpoint, meter: &Meter<'_>) -> Result<Vec<String>> {
+    let mut digests = Vec::new();
+    for file in 0..model.files().len() {
+        let mut hash = Sha256::new();
+        for part in model.file_bytes(file).chunks(4 << 20) {
+            hash.update(part);
+            meter.done(0)?;
+        }
+        let digits = hash.finalize();
+        digests.push(digits.iter().map(|byte| format!("{byte:02x}")).collect());
+    }
+    Ok(digests)
+}
