@@ -133,6 +133,12 @@ impl Pending {
         }
     }
 
+    /// Waits until what was written so far is on the disk, without what only a named file needs.
+    pub(super) fn flush(&self) -> Result<()> {
+        let flushed = self.file.sync_data();
+        flushed.map_err(|error| Error::io(error).in_file(&self.target.path))
+    }
+
     /// Waits until the file is on the disk.
     pub(super) fn sync(&self) -> Result<()> {
         let synced = self.file.sync_all();

@@ -5,7 +5,7 @@
 
 use std::num::NonZero;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -33,11 +33,32 @@ enum Message {
     Failed(Error),
 }
 
+/// What all threads of a job see.
+#[derive(Default)]
+struct State {
+    stop: AtomicBool,
+    done: AtomicU64,
+    /// Workers that have not finished.
+    working: AtomicUsize,
+}
+
+/// One of those that have not finished; dropped also when it panics, so that nobody waits for it.
+struct Working<'s>(&'s State);
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.working.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// What a worker reports to, and hears from.
 pub(super) struct Meter<'s> {
     sender: Sender<Message>,
-    stop: &'s AtomicBool,
+    state: &'s State,
 }
+
+/// Work beside the jobs, on a thread of its own.
+pub(super) type Aside<'s> = Box<dyn FnOnce(&Meter<'_>) -> Result<()> + Send + 's>;
 
 impl Meter<'_> {
     /// Reports that many more bytes are done.
@@ -47,16 +68,24 @@ impl Meter<'_> {
     pub(super) fn done(&self, bytes: u64) -> Result<()> {
         // Nobody listens any more only after the job has failed.
         let _ = self.sender.send(Message::Done(bytes));
-        if self.stop.load(Ordering::Relaxed) {
+        self.state.done.fetch_add(bytes, Ordering::Relaxed);
+        if self.state.stop.load(Ordering::Relaxed) {
             return Err(Error::caller(Caller::Cancelled));
         }
         Ok(())
     }
 
+    /// How many bytes are done, and whether that was all.
+    pub(super) fn heard(&self) -> (u64, bool) {
+        let ended = self.state.working.load(Ordering::Acquire) == 0;
+        let stopped = self.state.stop.load(Ordering::Relaxed);
+        (self.state.done.load(Ordering::Relaxed), ended || stopped)
+    }
+
     /// Reports how a task ended; an error stops the others.
     fn report(&self, outcome: Result<()>) {
         if let Err(error) = outcome {
-            self.stop.store(true, Ordering::Relaxed);
+            self.state.stop.store(true, Ordering::Relaxed);
             let _ = self.sender.send(Message::Failed(error));
         }
     }
@@ -64,7 +93,7 @@ impl Meter<'_> {
     fn share(&self) -> Self {
         Self {
             sender: self.sender.clone(),
-            stop: self.stop,
+            state: self.state,
         }
     }
 }
@@ -92,37 +121,47 @@ impl<'c> Watch<'c> {
     }
 }
 
-/// Does every job with `work`, and meanwhile `aside` once, on a thread of its own.
+/// Does every job with `work`, and meanwhile each of `asides`, on a thread of its own.
 ///
 /// # Errors
 /// The first error of a worker; `Cancelled` if the callback says so.
 pub(super) fn run<J: Send>(
     jobs: impl Iterator<Item = J> + Send,
     work: impl Fn(J, &mut Scratch, &Meter<'_>) -> Result<()> + Sync,
-    aside: impl FnOnce(&Meter<'_>) -> Result<()> + Send,
+    asides: Vec<Aside<'_>>,
     watch: &mut Watch<'_>,
 ) -> Result<()> {
-    let stop = AtomicBool::new(false);
+    let state = State::default();
     let jobs = Mutex::new(jobs.fuse());
     let (sender, receiver) = channel();
     let meter = Meter {
         sender,
-        stop: &stop,
+        state: &state,
     };
     let (jobs, work) = (&jobs, &work);
     thread::scope(|scope| {
         let available = thread::available_parallelism().map_or(1, NonZero::get);
-        meter.report(start(scope, meter.share(), aside));
-        for worker in 0..available.min(MOST_WORKERS) {
-            let task = |meter: &Meter<'_>| take_all(jobs, work, meter);
+        let workers = available.min(MOST_WORKERS);
+        state.working.store(workers, Ordering::Release);
+        for aside in asides {
+            meter.report(start(scope, meter.share(), aside));
+        }
+        for worker in 0..workers {
+            let task = |meter: &Meter<'_>| {
+                let _working = Working(meter.state);
+                take_all(jobs, work, meter)
+            };
             let started = start(scope, meter.share(), task);
             // One is enough to finish the job.
+            if started.is_err() {
+                drop(Working(&state));
+            }
             if worker == 0 {
                 meter.report(started);
             }
         }
         drop(meter);
-        listen(&receiver, &stop, watch)
+        listen(&receiver, &state.stop, watch)
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::atomic::{self, Pending, Replace, Target};
-use super::crew::Watch;
+use super::crew::{Meter, Watch};
 use super::item::Item;
 use super::transfer::{self, Placed};
 use super::value::{OutputValue, string};
@@ -146,7 +146,8 @@ impl<'a> GgufWriter<'a> {
         let target = Target::new(path.as_ref(), replace)?;
         let pending = [Pending::create(target, layout.length)?];
         let mut watch = Watch::new(layout.tensor_bytes, progress);
-        transfer::write(&layout.placed, &pending, |_| Ok(()), &mut watch)?;
+        let nothing = Box::new(|_: &Meter<'_>| Ok(()));
+        transfer::write(&layout.placed, &pending, nothing, &mut watch)?;
         self.write_head(&pending)?;
         to_safetensors::finish(&layout.placed, &pending, false, &mut watch)?;
         let [pending] = pending;

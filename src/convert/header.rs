@@ -7,6 +7,8 @@
 //! most aligned first, then of their names, so that every offset is a multiple of the element's size. Only
 //! where the official writer gives no order (more than one metadata key) ours is our own: by key.
 
+use std::cmp::Reverse;
+
 use super::item::Item;
 use super::metadata::Pairs;
 use crate::bytes::{align_up, to_u64};
@@ -56,7 +58,7 @@ pub(super) fn sort(items: &mut [&Item<'_>]) -> Result<()> {
         }
     }
     let rank = |dtype: DType| ORDER.iter().position(|&known| known == dtype);
-    items.sort_by(|a, b| rank(b.dtype).cmp(&rank(a.dtype)));
+    items.sort_by_key(|item| Reverse(rank(item.dtype)));
     Ok(())
 }
 

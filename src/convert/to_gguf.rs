@@ -66,7 +66,7 @@ pub(super) fn convert(
         }
         Ok(())
     };
-    transfer::write(&layout.placed, &pending, digest, &mut watch)?;
+    transfer::write(&layout.placed, &pending, Box::new(digest), &mut watch)?;
     drop(layout);
     if let Some(end) = digest_ends {
         let digests = digests.into_inner().unwrap_or_default();
@@ -136,8 +136,9 @@ fn metadata(
         };
         for (key, value) in metadata::carried(model, converted) {
             let key = format!("{prefix}{key}");
-            // The kind of file that it came from does not make a GGUF file another one.
-            if !writer.has(&key) && !(prefix.is_empty() && key == "format") {
+            // `format` speaks of a safetensors file.
+            let own = prefix.is_empty() && key == "format";
+            if !own && !writer.has(&key) {
                 writer.metadata(&key, OutputValue::String(&value))?;
             }
         }

@@ -73,7 +73,7 @@ pub(super) fn convert(
         }
         Ok(())
     };
-    transfer::write(&placed, &pending, digest, &mut watch)?;
+    transfer::write(&placed, &pending, Box::new(digest), &mut watch)?;
     let sha256 = digests.into_inner().unwrap_or_default();
     for (file, pending) in files.iter_mut().zip(&pending) {
         if options.provenance {
@@ -98,7 +98,7 @@ pub(super) fn finish(
 ) -> Result<()> {
     let sync = |_: &Meter<'_>| pending.iter().try_for_each(Pending::sync);
     if verify {
-        transfer::verify(placed, pending, sync, watch)
+        transfer::verify(placed, pending, Box::new(sync), watch)
     } else {
         pending.iter().try_for_each(Pending::sync)
     }
