@@ -288,6 +288,11 @@ fn types_that_safetensors_lacks_are_refused_by_name_or_split() {
         assert!(!tensors.contains_key(name));
         assert_eq!(tensors[companion].0, dtype);
         assert_eq!(tensors[companion].2, source.bytes().unwrap());
+        let key = format!("weighbridge.dtype.{companion}");
+        assert_eq!(
+            Some(&*metadata_of(&path)[&key]),
+            source.dtype().torch_name()
+        );
         std::fs::remove_file(&path).unwrap();
     }
     // As safetensors.torch.save writes it: twice as many elements of F4.
@@ -516,6 +521,46 @@ fn every_kind_of_layout_and_conversion_is_the_same_in_pieces() {
     let mut expected = vec![0; rows * 1024 / 32 * 34];
     weighbridge::quant::quantize(DType::Q8_0, &values, &mut expected).unwrap();
     assert!(written.tensor("x").unwrap().bytes().unwrap() == expected);
+}
+
+#[test]
+fn parts_of_tensors_are_written_as_tensors() {
+    let (_folder, path) = out("out.safetensors");
+    let model = open("torch/network.pt");
+    let weight = model.tensor("embed.weight").unwrap();
+    let half = weight.shape()[1] / 2;
+    let columns = weight.narrow(1, half..).unwrap();
+    let rows = model
+        .tensor("output.weight")
+        .unwrap()
+        .narrow(0, ..3)
+        .unwrap();
+    let mut expected = vec![0; columns.byte_length() as usize];
+    columns.copy_into(&mut expected).unwrap();
+    let options = ConvertOptions::new();
+    let views = [columns.clone(), rows];
+    options.convert_views(&model, views, &path, None).unwrap();
+    let tensors = official(&path);
+    assert_eq!(tensors.len(), 2);
+    assert_eq!(tensors["embed.weight"].1, columns.shape());
+    assert_eq!(tensors["embed.weight"].2, expected);
+    assert_eq!(tensors["output.weight"].1[0], 3);
+    let twice = [columns.clone(), columns];
+    let options = options.overwrite(true).shard_bytes(Some(1));
+    let error = options.convert_views(&model, twice, &path, None);
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Caller);
+}
+
+/// Options that mean nothing for the format of the output.
+#[test]
+fn options_of_the_other_format_are_refused() {
+    let (folder, path) = out("out.safetensors");
+    let quantize = ConvertOptions::new().quantize(Some(DType::Q8_0));
+    assert_eq!(any(&path, &quantize).unwrap_err().kind(), ErrorKind::Caller);
+    let shards = ConvertOptions::new().shard_bytes(Some(1));
+    let gguf = path.with_extension("gguf");
+    assert_eq!(any(&gguf, &shards).unwrap_err().kind(), ErrorKind::Caller);
+    assert_eq!(files_in(folder.path()), [] as [&str; 0]);
 }
 
 /// Used by tests that only need some result.

@@ -7,8 +7,6 @@
 //! most aligned first, then of their names, so that every offset is a multiple of the element's size. Only
 //! where the official writer gives no order (more than one metadata key) ours is our own: by key.
 
-use std::cmp::Reverse;
-
 use super::item::Item;
 use super::metadata::Pairs;
 use crate::bytes::{align_up, to_u64};
@@ -45,21 +43,12 @@ const ORDER: &[DType] = &[
 ];
 
 /// Puts tensors into the order of the file.
-///
-/// # Errors
-/// `Caller` if two have one name, which only companions can have.
-pub(super) fn sort(items: &mut [&Item<'_>]) -> Result<()> {
-    items.sort_by(|a, b| a.name.cmp(&b.name));
-    for pair in items.windows(2) {
-        if let [a, b] = pair
-            && a.name == b.name
-        {
-            return Err(does_not_fit("the repeated tensor name", &a.name));
-        }
-    }
+pub(super) fn sort(items: &mut [&Item<'_>]) {
     let rank = |dtype: DType| ORDER.iter().position(|&known| known == dtype);
-    items.sort_by_key(|item| Reverse(rank(item.dtype)));
-    Ok(())
+    items.sort_by(|a, b| {
+        let by_dtype = rank(b.dtype).cmp(&rank(a.dtype));
+        by_dtype.then_with(|| a.name.cmp(&b.name))
+    });
 }
 
 /// Length and JSON, padded. The first tensor follows at once.

@@ -67,6 +67,12 @@ impl<'a> Item<'a> {
         Ok(self)
     }
 
+    /// Torch's name of the source's dtype, if safetensors knows only its bits.
+    pub(super) fn companion_of(&self) -> Option<&'static str> {
+        let renamed = *self.name != *self.view.name();
+        self.view.dtype().torch_name().filter(|_| renamed)
+    }
+
     fn is_recoded(&self) -> bool {
         self.read_as != self.dtype && quant::decoder(self.read_as).is_some()
     }

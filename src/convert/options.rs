@@ -6,8 +6,9 @@ use super::atomic::Replace;
 use super::{ProgressCallback, to_gguf, to_safetensors};
 use crate::checkpoint::Checkpoint;
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::{Caller, Error, Result};
 use crate::findings::{Severity, Verdict};
+use crate::tensor::TensorView;
 
 /// Converts a checkpoint with the defaults of [`ConvertOptions`]: to GGUF if `path` ends in `.gguf`, to
 /// safetensors otherwise; dtypes kept, tied weights written once, the result verified, nothing replaced.
@@ -185,6 +186,8 @@ impl ConvertOptions {
     /// | `qint8`, `quint8`, `qint32` | `NAME.int_repr`, I8, U8 or I32; scale and zero point stand beside it | `torch._make_per_tensor_quantized_tensor` |
     /// | `bits8`, `bits1x8`, `bits2x4`, `bits4x2`, `bits16` | `NAME.bits`, U8 or U16 | `Tensor.view` |
     ///
+    /// The metadata key `weighbridge.dtype.NAME` of the new name holds torch's name of the dtype.
+    ///
     /// `quint4x2` and `quint2x4` do not fill whole bytes row by row and stay errors.
     #[must_use]
     pub const fn companions(mut self, split: bool) -> Self {
@@ -249,7 +252,39 @@ impl ConvertOptions {
         path: impl AsRef<Path>,
         progress: Option<ProgressCallback<'_>>,
     ) -> Result<Converted> {
+        self.convert_views(model, model.tensors(), path, progress)
+    }
+
+    /// As [`convert`](Self::convert), but writes only `views`, which are tensors of `model` or parts of them
+    /// ([`TensorView::narrow`]); each under its tensor's name.
+    ///
+    /// # Errors
+    /// As [`convert`](Self::convert); `Caller` if two views have one name.
+    ///
+    /// # Example
+    /// ```
+    /// use weighbridge::convert::ConvertOptions;
+    /// let model = weighbridge::open("tests/files/safetensors/network.safetensors")?;
+    /// let path = std::env::temp_dir().join("weighbridge-doc-views.safetensors");
+    /// // The first of two ranks takes the first half of the rows of every matrix.
+    /// let matrices = model.tensors().filter(|tensor| tensor.shape().len() == 2);
+    /// let parts = matrices.map(|tensor| tensor.narrow(0, ..tensor.shape()[0] / 2));
+    /// let parts: Vec<_> = parts.collect::<Result<_, _>>()?;
+    /// let options = ConvertOptions::new().overwrite(true);
+    /// let converted = options.convert_views(&model, parts, &path, None)?;
+    /// assert!(converted.tensors > 0);
+    /// # std::fs::remove_file(path).unwrap();
+    /// # Ok::<(), weighbridge::Error>(())
+    /// ```
+    pub fn convert_views<'a>(
+        &self,
+        model: &'a Checkpoint,
+        views: impl IntoIterator<Item = TensorView<'a>>,
+        path: impl AsRef<Path>,
+        progress: Option<ProgressCallback<'_>>,
+    ) -> Result<Converted> {
         let path = path.as_ref();
+        let views = views.into_iter().collect();
         if model.verdict() == Verdict::Dangerous && !self.allow_dangerous {
             let mut findings = model.findings();
             let worst =
@@ -258,10 +293,17 @@ impl ConvertOptions {
             return Err(Error::refused(reason).in_format(model.format()));
         }
         let extension = path.extension().unwrap_or_default();
+        let misuse = |what| Err(Error::caller(Caller::Misuse(what)).in_file(path));
         if extension.eq_ignore_ascii_case("gguf") {
-            to_gguf::convert(self, model, path, progress)
+            if self.shard_bytes.is_some() {
+                return misuse("only safetensors output is written in shards");
+            }
+            to_gguf::convert(self, model, views, path, progress)
         } else {
-            to_safetensors::convert(self, model, path, progress)
+            if self.quantize.is_some() {
+                return misuse("only GGUF output is quantized");
+            }
+            to_safetensors::convert(self, model, views, path, progress)
         }
     }
 }

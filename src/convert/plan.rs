@@ -1,17 +1,18 @@
 //! Which tensors the output holds, as what.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::item::Item;
 use super::options::{ConvertOptions, Converted};
 use super::shared;
 use crate::checkpoint::Checkpoint;
 use crate::dtype::{Class, DType};
-use crate::error::{Error, Format, Result};
+use crate::error::{Caller, Error, Format, Malformed, Result};
 use crate::quant;
 use crate::tensor::TensorView;
 
-/// The tensors of the output, in the order in which the source declares them.
+/// The tensors of the output, in the order of `views`.
 ///
 /// `place` says what becomes of each.
 ///
@@ -20,12 +21,13 @@ use crate::tensor::TensorView;
 pub(super) fn items<'a>(
     options: &ConvertOptions,
     model: &'a Checkpoint,
+    views: Vec<TensorView<'a>>,
     alias: bool,
     converted: &mut Converted,
     place: impl Fn(TensorView<'a>) -> Result<Item<'a>>,
 ) -> Result<Vec<Item<'a>>> {
     let mut items = Vec::new();
-    for view in model.tensors() {
+    for view in views {
         if !view.has_data() {
             if options.skip_absent {
                 converted.left_out.push(view.name().to_owned());
@@ -40,6 +42,7 @@ pub(super) fn items<'a>(
         }
         items.push(item);
     }
+    check_names(&items)?;
     let shared = shared::find(&items);
     let name = |place: usize| items.get(place).map(|item| item.name.clone().into_owned());
     converted.separated = shared
@@ -60,6 +63,15 @@ pub(super) fn items<'a>(
     Ok(items)
 }
 
+/// Views may repeat a tensor, and a companion's name may be that of another tensor.
+fn check_names(items: &[Item<'_>]) -> Result<()> {
+    let mut names = HashSet::new();
+    match items.iter().find(|item| !names.insert(&*item.name)) {
+        None => Ok(()),
+        Some(item) => Err(does_not_fit("the repeated tensor name", &item.name)),
+    }
+}
+
 /// What becomes of a tensor in a safetensors file.
 ///
 /// # Errors
@@ -70,11 +82,7 @@ pub(super) fn in_safetensors<'a>(
 ) -> Result<Item<'a>> {
     if view.name() == "__metadata__" {
         // The header would hold the key twice.
-        return Err(Error::caller(crate::error::Caller::DoesNotFit {
-            what: "the tensor name",
-            value: String::from("\"__metadata__\""),
-            format: Format::Safetensors,
-        }));
+        return Err(does_not_fit("the tensor name", view.name()));
     }
     let dtype = view.dtype();
     let wanted = options.dtype.dtype();
@@ -153,7 +161,7 @@ fn scales(model: &Checkpoint, view: &TensorView<'_>) -> Result<Vec<f32>> {
     let outermost = view.shape().first().copied().unwrap_or(1);
     let count = scale.elements();
     if scale.dtype() != DType::F32 || !(count == 1 || count == outermost) {
-        return Err(Error::malformed(crate::error::Malformed::Mismatch {
+        return Err(Error::malformed(Malformed::Mismatch {
             what: "the numbers of an NVFP4 scale",
             found: crate::bytes::to_u64(count),
             expected: crate::bytes::to_u64(outermost),
@@ -163,6 +171,15 @@ fn scales(model: &Checkpoint, view: &TensorView<'_>) -> Result<Vec<f32>> {
     let mut scales = vec![0.0; count];
     scale.dequantize_into(&mut scales)?;
     Ok(scales)
+}
+
+#[cold]
+fn does_not_fit(what: &'static str, name: &str) -> Error {
+    Error::caller(Caller::DoesNotFit {
+        what,
+        value: format!("{:?}", crate::error::shortened(name)),
+        format: Format::Safetensors,
+    })
 }
 
 #[cold]

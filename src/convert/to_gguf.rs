@@ -35,16 +35,17 @@ const FILE_TYPES: &[(DType, u32)] = &[
 ];
 const FILE_TYPE: &str = "general.file_type";
 
-pub(super) fn convert(
+pub(super) fn convert<'a>(
     options: &ConvertOptions,
-    model: &Checkpoint,
+    model: &'a Checkpoint,
+    views: Vec<TensorView<'a>>,
     path: &Path,
     progress: Option<ProgressCallback<'_>>,
 ) -> Result<Converted> {
     let mut converted = Converted::default();
     let place = |view| in_gguf(options, view);
     // GGUF has no names for tied weights: each is written.
-    let items = plan::items(options, model, false, &mut converted, place)?;
+    let items = plan::items(options, model, views, false, &mut converted, place)?;
     converted.tensors = items.len();
     let mut writer = GgufWriter::new();
     let digest_ends = metadata(options, model, &mut writer, &mut converted)?;

@@ -17,6 +17,10 @@ use super::{ProgressCallback, header, plan};
 use crate::bytes::to_u64;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
+use crate::tensor::TensorView;
+
+/// What the key of a companion's original dtype starts with.
+const COMPANION: &str = "weighbridge.dtype.";
 
 /// One file of the output, before it is written.
 struct File<'p, 'a> {
@@ -25,16 +29,17 @@ struct File<'p, 'a> {
     head: Vec<u8>,
 }
 
-pub(super) fn convert(
+pub(super) fn convert<'a>(
     options: &ConvertOptions,
-    model: &Checkpoint,
+    model: &'a Checkpoint,
+    views: Vec<TensorView<'a>>,
     path: &Path,
     progress: Option<ProgressCallback<'_>>,
 ) -> Result<Converted> {
     let mut converted = Converted::default();
     let place = |view| plan::in_safetensors(options, view);
     let alias = !options.clone_shared;
-    let items = plan::items(options, model, alias, &mut converted, place)?;
+    let items = plan::items(options, model, views, alias, &mut converted, place)?;
     let carried = metadata::carried(model, &mut converted);
     let unknown = vec!["0".repeat(64); model.files().len()];
 
@@ -146,8 +151,14 @@ impl<'p, 'a> File<'p, 'a> {
         sha256: &[String],
         converted: &Converted,
     ) -> Result<Self> {
-        header::sort(&mut items)?;
+        header::sort(&mut items);
         let mut metadata = metadata::of_safetensors(options, model, carried, sha256);
+        for item in &items {
+            if let Some(dtype) = item.companion_of() {
+                let key = format!("{COMPANION}{}", item.name);
+                metadata.insert(key, dtype.to_owned());
+            }
+        }
         let held: HashSet<&str> = items.iter().map(|item| &*item.name).collect();
         for (removed, kept) in &converted.aliases {
             if held.contains(kept.as_str()) {
