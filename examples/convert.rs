@@ -138,7 +138,14 @@ fn report_danger(model: &Checkpoint) {
     let mut text = String::from("dangerous: loading this file with Python would run\n");
     for finding in model.findings() {
         if finding.severity == dangerous {
-            text += &format!("  {}\n", printable(&finding.message, 400));
+            let stream = printable(&finding.stream, 100);
+            let place = match (stream.as_str(), finding.offset) {
+                (stream, Some(offset)) => format!("{stream} at byte {offset:#x}: "),
+                ("", None) => String::new(),
+                (stream, None) => format!("{stream}: "),
+            };
+            let message = printable(&finding.message, 400);
+            text += &format!("  {}{message}\n", place.trim_start());
         }
     }
     common::print(&text);

@@ -200,6 +200,7 @@ impl Checkpoint {
     }
 
     /// The bytes of a file, as they are read.
+    #[cfg(feature = "convert")]
     pub(crate) fn file_bytes(&self, file: usize) -> &[u8] {
         let shard = self.0.shards.get(file);
         shard.map_or(&[], |shard| shard.file.bytes())

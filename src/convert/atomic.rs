@@ -59,10 +59,7 @@ impl Target {
                 return Err(in_file(Error::caller(Caller::OutputExists)));
             }
         }
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
-            _ => PathBuf::from("."),
-        };
+        let folder = folder_of(&path);
         Ok(Self {
             path,
             folder,
@@ -100,11 +97,17 @@ impl Pending {
     /// # Errors
     /// `Io` if the folder cannot be written or the disk has no such room.
     pub(super) fn create(target: Target, length: u64) -> Result<Self> {
-        let unnamed = match unnamed::create(&target.folder) {
+        let unnamed = unnamed::create(&target.folder);
+        Self::reserved(target, length, unnamed)
+    }
+
+    /// Makes room in `unnamed`, or in a file with a name where there is none.
+    fn reserved(target: Target, length: u64, unnamed: Option<File>) -> Result<Self> {
+        let created = match unnamed {
             Some(file) => Ok((file, None)),
             None => named(&target.folder).map(|(file, name)| (file, Some(name))),
         };
-        let reserved = unnamed.and_then(|(file, name)| {
+        let reserved = created.and_then(|(file, name)| {
             reserve(&file, length)?;
             if let Some(old) = &target.permissions {
                 file.set_permissions(old.clone())?;
@@ -153,7 +156,8 @@ impl Pending {
         fs::remove_file(&self.target.path)
     }
 
-    /// Gives the file its name. It must have been [`sync`](Self::sync)ed.
+    /// Gives the file its name. It must have been [`sync`](Self::sync)ed, and so must be the folder
+    /// afterwards, by [`sync_folder_of`].
     ///
     /// # Errors
     /// `Caller` if a file appeared there meanwhile that must not be replaced, `Io` for the rest.
@@ -176,15 +180,21 @@ impl Pending {
             };
             error.in_file(&target.path)
         })?;
-        sync_folder(&target.folder);
         Ok(target.path)
     }
 }
 
-/// A name must survive a crash too; not every system can open a folder for that.
-fn sync_folder(folder: &Path) {
-    if let Ok(folder) = File::open(folder) {
+/// Makes names survive a crash too; not every system can open a folder for that.
+pub(super) fn sync_folder_of(path: &Path) {
+    if let Ok(folder) = File::open(folder_of(path)) {
         let _ = folder.sync_all();
+    }
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
+        _ => PathBuf::from("."),
     }
 }
 
@@ -304,5 +314,96 @@ mod unnamed {
 
     pub(super) fn replace(_: &File, _: &Path, _: &Path) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OVERWRITE: Replace = Replace {
+        overwrite: true,
+        follow_links: false,
+    };
+
+    fn count(folder: &Path) -> usize {
+        fs::read_dir(folder).unwrap().count()
+    }
+
+    /// With a name from the start, as on file systems that have no other files, and without.
+    fn both(target: impl Fn() -> Target, check: impl Fn(Pending)) {
+        check(Pending::reserved(target(), 3, None).unwrap());
+        check(Pending::create(target(), 3).unwrap());
+    }
+
+    #[test]
+    fn a_file_appears_when_it_is_published_and_not_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let target = || Target::new(&path, Replace::default()).unwrap();
+        both(target, |pending| {
+            assert!(!path.exists());
+            write_at(pending.file(), b"new", 0).unwrap();
+            assert_eq!(fs::read(pending.reading_path()).unwrap(), b"new");
+            pending.sync().unwrap();
+            pending.publish().unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"new");
+            assert_eq!(count(folder.path()), 1);
+            fs::remove_file(&path).unwrap();
+        });
+    }
+
+    #[test]
+    fn a_dropped_file_was_never_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, b"old").unwrap();
+        both(|| Target::new(&path, OVERWRITE).unwrap(), drop);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(count(folder.path()), 1);
+    }
+
+    #[test]
+    fn an_old_file_is_replaced_in_one_step() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let target = || {
+            fs::write(&path, b"old").unwrap();
+            Target::new(&path, OVERWRITE).unwrap()
+        };
+        both(target, |pending| {
+            write_at(pending.file(), b"new", 0).unwrap();
+            pending.publish().unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"new");
+            assert_eq!(count(folder.path()), 1);
+        });
+    }
+
+    #[test]
+    fn a_file_that_appears_meanwhile_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let target = || Target::new(&path, Replace::default()).unwrap();
+        both(target, |pending| {
+            fs::write(&path, b"another").unwrap();
+            let error = pending.publish().unwrap_err();
+            assert_eq!(error.as_caller(), Some(&Caller::OutputExists));
+            assert_eq!(fs::read(&path).unwrap(), b"another");
+            assert_eq!(count(folder.path()), 1);
+            fs::remove_file(&path).unwrap();
+        });
+    }
+
+    #[test]
+    fn names_of_unfinished_files_that_are_taken_are_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, b"old").unwrap();
+        let taken = format!("{PREFIX}{}-0", std::process::id());
+        fs::write(folder.path().join(&taken), b"of another run").unwrap();
+        let pending = Pending::create(Target::new(&path, OVERWRITE).unwrap(), 0).unwrap();
+        pending.publish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"");
+        assert_eq!(count(folder.path()), 2);
     }
 }

@@ -144,14 +144,13 @@ impl<'a> GgufWriter<'a> {
         };
         let layout = self.layout()?;
         let target = Target::new(path.as_ref(), replace)?;
-        let pending = [Pending::create(target, layout.length)?];
+        let pending = vec![Pending::create(target, layout.length)?];
         let mut watch = Watch::new(layout.tensor_bytes, progress);
         let nothing = Box::new(|_: &Meter<'_>| Ok(()));
         transfer::write(&layout.placed, &pending, nothing, &mut watch)?;
         self.write_head(&pending)?;
         to_safetensors::finish(&layout.placed, &pending, false, &mut watch)?;
-        let [pending] = pending;
-        pending.publish().map(drop)
+        to_safetensors::publish(pending, None).map(drop)
     }
 
     /// Writes everything before the first tensor.

@@ -36,6 +36,8 @@ pub(super) fn items<'a>(
             // Says why there is none.
             view.bytes()?;
         }
+        // Before the disk is asked for room.
+        view.expect_bounded()?;
         let mut item = place(view)?;
         if item.dtype != item.read_as {
             item.scales = scales(model, &item.view)?;

@@ -77,9 +77,7 @@ pub(super) fn convert<'a>(
     let layout = writer.layout()?;
     to_safetensors::finish(&layout.placed, &pending, options.verify, &mut watch)?;
     converted.verified = options.verify;
-    for pending in pending {
-        converted.files.push(pending.publish()?);
-    }
+    converted.files = to_safetensors::publish(pending, None)?;
     Ok(converted)
 }
 

@@ -110,24 +110,22 @@ pub(super) fn finish(
 }
 
 /// Names the files, which are on the disk. An old index goes first and the new one comes last, so that no
-/// index ever stands beside shards that it does not describe.
-fn publish(pending: Vec<Pending>, index: Option<(Target, Vec<u8>)>) -> Result<Vec<PathBuf>> {
-    let index = match index {
-        None => None,
-        Some((target, text)) => {
-            let path = target.path().to_path_buf();
-            let pending = Pending::create(target, to_u64(text.len()))?;
-            let in_file = |error| Error::io(error).in_file(&path);
-            atomic::write_at(pending.file(), &text, 0).map_err(in_file)?;
-            pending.sync()?;
-            if let Err(error) = pending.remove_old() {
-                return Err(in_file(error));
-            }
-            Some(pending)
-        }
-    };
+/// index ever stands beside shards that it does not describe; a process killed in between leaves none.
+pub(super) fn publish(
+    mut pending: Vec<Pending>,
+    index: Option<(Target, Vec<u8>)>,
+) -> Result<Vec<PathBuf>> {
+    if let Some((target, text)) = index {
+        let path = target.path().to_path_buf();
+        let in_file = |error| Error::io(error).in_file(&path);
+        let index = Pending::create(target, to_u64(text.len()))?;
+        atomic::write_at(index.file(), &text, 0).map_err(in_file)?;
+        index.sync()?;
+        index.remove_old().map_err(in_file)?;
+        pending.push(index);
+    }
     let mut files = Vec::new();
-    for pending in pending.into_iter().chain(index) {
+    for pending in pending {
         match pending.publish() {
             Ok(path) => files.push(path),
             Err(error) => {
@@ -138,6 +136,10 @@ fn publish(pending: Vec<Pending>, index: Option<(Target, Vec<u8>)>) -> Result<Ve
                 return Err(error);
             }
         }
+    }
+    // One call for all of them: until it, no name depends on another one.
+    if let Some(path) = files.first() {
+        atomic::sync_folder_of(path);
     }
     Ok(files)
 }
