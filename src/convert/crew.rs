@@ -114,9 +114,14 @@ impl<'c> Watch<'c> {
 
     fn hear(&mut self, bytes: u64) -> ControlFlow<()> {
         self.progress.done = self.progress.done.saturating_add(bytes);
+        self.ask()
+    }
+
+    /// Asks the caller whether to go on.
+    pub(super) fn ask(&mut self) -> ControlFlow<()> {
         match &mut self.callback {
-            Some(callback) if bytes > 0 => callback(self.progress),
-            _ => ControlFlow::Continue(()),
+            Some(callback) => callback(self.progress),
+            None => ControlFlow::Continue(()),
         }
     }
 }

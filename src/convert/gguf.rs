@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::atomic::{self, Pending, Replace, Target};
-use super::crew::{Meter, Watch};
+use super::crew::Watch;
 use super::item::Item;
 use super::transfer::{self, Placed};
 use super::value::{OutputValue, string};
@@ -16,6 +16,8 @@ use crate::error::{Caller, Error, Format, Result};
 use crate::quant::QUANTIZABLE;
 use crate::tensor::TensorView;
 
+/// Magic, version, number of tensors, number of pairs.
+const HEADER_BYTES: usize = 4 + 4 + 8 + 8;
 /// Alignment of a file that states none.
 const ALIGNMENT: u64 = 32;
 /// `GGML_MAX_NAME` with its final NUL, and `GGML_MAX_DIMS`.
@@ -146,20 +148,14 @@ impl<'a> GgufWriter<'a> {
         let target = Target::new(path.as_ref(), replace)?;
         let pending = vec![Pending::create(target, layout.length)?];
         let mut watch = Watch::new(layout.tensor_bytes, progress);
-        let nothing = Box::new(|_: &Meter<'_>| Ok(()));
-        transfer::write(&layout.placed, &pending, nothing, &mut watch)?;
-        self.write_head(&pending)?;
-        to_safetensors::finish(&layout.placed, &pending, false, &mut watch)?;
-        to_safetensors::publish(pending, None).map(drop)
-    }
-
-    /// Writes everything before the first tensor.
-    pub(super) fn write_head(&self, pending: &[Pending]) -> Result<()> {
+        transfer::write(&layout.placed, &pending, &mut watch)?;
         let head = self.head()?;
-        pending.iter().try_for_each(|pending| {
+        for pending in &pending {
             let written = atomic::write_at(pending.file(), &head, 0);
-            written.map_err(|error| Error::io(error).in_file(pending.path()))
-        })
+            written.map_err(|error| Error::io(error).in_file(pending.path()))?;
+            pending.sync()?;
+        }
+        to_safetensors::publish(pending, None).map(drop)
     }
 
     /// Where every tensor stands.
@@ -185,10 +181,11 @@ impl<'a> GgufWriter<'a> {
         Ok(layout)
     }
 
-    /// Replaces the text that was added last with another one of the same length.
-    pub(super) fn replace_text(&mut self, end: usize, text: &str) {
+    /// Puts another text of the same length in the place of the one that ends `end` bytes into the pairs.
+    pub(super) fn replace_text(head: &mut [u8], end: usize, text: &str) {
+        let end = HEADER_BYTES.saturating_add(end);
         let start = end.saturating_sub(text.len());
-        if let Some(place) = self.pairs.get_mut(start..end) {
+        if let Some(place) = head.get_mut(start..end) {
             place.copy_from_slice(text.as_bytes());
         }
     }
@@ -204,7 +201,7 @@ impl<'a> GgufWriter<'a> {
     }
 
     /// Header, pairs and tensor infos.
-    fn head(&self) -> Result<Vec<u8>> {
+    pub(super) fn head(&self) -> Result<Vec<u8>> {
         let mut head = b"GGUF".to_vec();
         head.extend(3_u32.to_le_bytes());
         head.extend(to_u64(self.items.len()).to_le_bytes());

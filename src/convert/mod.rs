@@ -6,7 +6,7 @@
 //!
 //! What goes where: `options` what a caller chooses; `plan` which tensors as what, `shared` tied weights,
 //! `metadata` the texts; `to_safetensors` with `header`, `to_gguf` with `gguf` and `value` the two formats;
-//! `item`, `transfer` and `crew` move the bytes on several threads; `atomic` the files.
+//! `job`, `transfer`, `item` and `crew` move the bytes on several threads; `atomic` the files.
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +15,7 @@ mod crew;
 mod gguf;
 mod header;
 mod item;
+mod job;
 mod metadata;
 mod options;
 mod plan;

@@ -1,15 +1,15 @@
 //! Any checkpoint as one GGUF file.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use super::atomic::{Pending, Target};
-use super::crew::{Meter, Watch};
+use super::crew::Watch;
 use super::gguf::GgufWriter;
 use super::item::Item;
+use super::job::{self, Job};
 use super::options::{ConvertOptions, Converted};
 use super::value::OutputValue;
-use super::{ProgressCallback, metadata, plan, to_safetensors, transfer};
+use super::{ProgressCallback, metadata, plan, to_safetensors};
 use crate::checkpoint::Checkpoint;
 use crate::dtype::{Class, DType};
 use crate::error::{Format, Result};
@@ -59,23 +59,19 @@ pub(super) fn convert<'a>(
 
     let phases = if options.verify { 2 } else { 1 };
     let mut watch = Watch::new(layout.tensor_bytes.saturating_mul(phases), progress);
-    let digests = Mutex::new(Vec::new());
-    let digest = |meter: &Meter<'_>| {
-        if digest_ends.is_some() {
-            let found = to_safetensors::sha256(model, meter)?;
-            *digests.lock().unwrap_or_else(PoisonError::into_inner) = found;
-        }
-        Ok(())
+    let job = Job {
+        options,
+        model,
+        placed: &layout.placed,
+        files: &pending,
     };
-    transfer::write(&layout.placed, &pending, Box::new(digest), &mut watch)?;
-    drop(layout);
-    if let Some(end) = digest_ends {
-        let digests = digests.into_inner().unwrap_or_default();
-        writer.replace_text(end, &digests.join("\n"));
-    }
-    writer.write_head(&pending)?;
-    let layout = writer.layout()?;
-    to_safetensors::finish(&layout.placed, &pending, options.verify, &mut watch)?;
+    job.run(&mut watch, |sha256| {
+        let mut head = writer.head()?;
+        if let Some(end) = digest_ends {
+            GgufWriter::replace_text(&mut head, end, &sha256.join("\n"));
+        }
+        Ok(vec![head])
+    })?;
     converted.verified = options.verify;
     converted.files = to_safetensors::publish(pending, None)?;
     Ok(converted)
@@ -145,7 +141,7 @@ fn metadata(
     if !options.provenance {
         return Ok(None);
     }
-    let unknown = vec!["0".repeat(64); model.files().len()];
+    let unknown = job::unknown(model);
     let mut end = None;
     for (key, value) in metadata::provenance(model, &unknown) {
         if writer.has(&key) {

@@ -3,16 +3,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-
-use sha2::{Digest, Sha256};
 
 use super::atomic::{self, Pending, Target};
-use super::crew::{Meter, Watch};
+use super::crew::Watch;
 use super::item::Item;
+use super::job::{self, Job};
 use super::metadata::{self, Pairs};
 use super::options::{ConvertOptions, Converted};
-use super::transfer::{self, Placed};
+use super::transfer::Placed;
 use super::{ProgressCallback, header, plan};
 use crate::bytes::to_u64;
 use crate::checkpoint::Checkpoint;
@@ -41,7 +39,7 @@ pub(super) fn convert<'a>(
     let alias = !options.clone_shared;
     let items = plan::items(options, model, views, alias, &mut converted, place)?;
     let carried = metadata::carried(model, &mut converted);
-    let unknown = vec!["0".repeat(64); model.files().len()];
+    let unknown = job::unknown(model);
 
     let groups = split(&items, options.shard_bytes);
     let paths = names(path, groups.len());
@@ -68,45 +66,21 @@ pub(super) fn convert<'a>(
     let phases = if options.verify { 2 } else { 1 };
     let total = converted.tensor_bytes.saturating_mul(phases);
     let mut watch = Watch::new(total, progress);
-    let digests = Mutex::new(Vec::new());
-    let digest = |meter: &Meter<'_>| {
-        if options.provenance {
-            let found = sha256(model, meter)?;
-            *digests
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner) = found;
-        }
-        Ok(())
+    let job = Job {
+        options,
+        model,
+        placed: &placed,
+        files: &pending,
     };
-    transfer::write(&placed, &pending, Box::new(digest), &mut watch)?;
-    let sha256 = digests.into_inner().unwrap_or_default();
-    for (file, pending) in files.iter_mut().zip(&pending) {
-        if options.provenance {
-            file.fill_in(options, model, &sha256)?;
-        }
-        let written = atomic::write_at(pending.file(), &file.head, 0);
-        written.map_err(|error| Error::io(error).in_file(pending.path()))?;
-    }
-    let placed = self::placed(&files);
-    finish(&placed, &pending, options.verify, &mut watch)?;
+    job.run(&mut watch, |sha256| {
+        let heads = files
+            .iter()
+            .map(|file| file.head_with(options, model, sha256));
+        heads.collect()
+    })?;
     converted.verified = options.verify;
     converted.files = publish(pending, index)?;
     Ok(converted)
-}
-
-/// Brings the files to the disk; meanwhile compares them with their source.
-pub(super) fn finish(
-    placed: &[Placed<'_, '_>],
-    pending: &[Pending],
-    verify: bool,
-    watch: &mut Watch<'_>,
-) -> Result<()> {
-    let sync = |_: &Meter<'_>| pending.iter().try_for_each(Pending::sync);
-    if verify {
-        transfer::verify(placed, pending, Box::new(sync), watch)
-    } else {
-        pending.iter().try_for_each(Pending::sync)
-    }
 }
 
 /// Names the files, which are on the disk. An old index goes first and the new one comes last, so that no
@@ -177,17 +151,19 @@ impl<'p, 'a> File<'p, 'a> {
         })
     }
 
-    /// Writes the digests of the source into the header, whose length stays the same.
-    fn fill_in(
-        &mut self,
+    /// The header with the digests of the source; its length stays the same.
+    fn head_with(
+        &self,
         options: &ConvertOptions,
         model: &Checkpoint,
         sha256: &[String],
-    ) -> Result<()> {
-        self.metadata.extend(metadata::provenance(model, sha256));
-        self.metadata.extend(options.metadata.iter().cloned());
-        self.head = header::build(&self.items, &self.metadata)?;
-        Ok(())
+    ) -> Result<Vec<u8>> {
+        let mut metadata = self.metadata.clone();
+        if options.provenance {
+            metadata.extend(metadata::provenance(model, sha256));
+            metadata.extend(options.metadata.iter().cloned());
+        }
+        header::build(&self.items, &metadata)
     }
 
     fn tensor_bytes(&self) -> u64 {
@@ -278,19 +254,4 @@ fn index(path: &Path, paths: &[PathBuf], files: &[File<'_, '_>]) -> (PathBuf, Re
         path.with_file_name(name),
         text.map_err(|error| Error::io(error.into())),
     )
-}
-
-/// The digest of each file of the source.
-pub(super) fn sha256(model: &Checkpoint, meter: &Meter<'_>) -> Result<Vec<String>> {
-    let mut digests = Vec::new();
-    for file in 0..model.files().len() {
-        let mut hash = Sha256::new();
-        for part in model.file_bytes(file).chunks(4 << 20) {
-            hash.update(part);
-            meter.done(0)?;
-        }
-        let digits = hash.finalize();
-        digests.push(digits.iter().map(|byte| format!("{byte:02x}")).collect());
-    }
-    Ok(digests)
 }

@@ -83,14 +83,13 @@ fn small_ones(list: &[Placed<'_, '_>]) -> usize {
     list.iter().take_while(fits).count()
 }
 
-/// Writes every tensor to its place; meanwhile does `aside`.
+/// Writes every tensor to its place.
 ///
 /// # Errors
 /// `Io` for what the file system refuses, `Caller` if the callback stops the job or a tensor has no data.
 pub(super) fn write(
     placed: &[Placed<'_, '_>],
     files: &[Pending],
-    aside: Aside<'_>,
     watch: &mut Watch<'_>,
 ) -> Result<()> {
     let jobs = Jobs {
@@ -112,7 +111,7 @@ pub(super) fn write(
         sink.write(&job, scratch)
             .map_err(|error| error.in_file(pending.path()))
     };
-    let mut asides = vec![aside];
+    let mut asides: Vec<Aside<'_>> = Vec::new();
     let bytes = placed.iter().map(|placed| placed.item.bytes);
     if bytes.fold(0, u64::saturating_add) > 2 * FLUSH_BYTES {
         asides.push(Box::new(|meter| flush_meanwhile(files, meter)));
@@ -222,6 +221,26 @@ pub(super) fn verify(
     aside: Aside<'_>,
     watch: &mut Watch<'_>,
 ) -> Result<()> {
+    let written = reopen(placed, files)?;
+    let jobs = Jobs {
+        left: placed,
+        current: None,
+    };
+    let work = |job: Job<'_, '_, '_>, scratch: &mut Scratch, meter: &Meter<'_>| match job {
+        Job::Piece(placed, part) => compare(placed, &part, &written, scratch, meter),
+        Job::Several(list) => list.iter().try_for_each(|placed| {
+            let mut parts = placed.item.parts();
+            parts.try_for_each(|part| compare(placed, &part, &written, scratch, meter))
+        }),
+    };
+    crew::run(jobs, work, vec![aside], watch)
+}
+
+/// Opens the written files as any other, and finds every tensor in them.
+///
+/// # Errors
+/// `Io` if one is missing or has another dtype or shape.
+pub(super) fn reopen(placed: &[Placed<'_, '_>], files: &[Pending]) -> Result<Vec<Checkpoint>> {
     let options = OpenOptions::new()
         .single_file(true)
         .limits(Limits::trusted());
@@ -240,18 +259,7 @@ pub(super) fn verify(
             return Err(differs().for_tensor(&placed.item.name));
         }
     }
-    let jobs = Jobs {
-        left: placed,
-        current: None,
-    };
-    let work = |job: Job<'_, '_, '_>, scratch: &mut Scratch, meter: &Meter<'_>| match job {
-        Job::Piece(placed, part) => compare(placed, &part, &written, scratch, meter),
-        Job::Several(list) => list.iter().try_for_each(|placed| {
-            let mut parts = placed.item.parts();
-            parts.try_for_each(|part| compare(placed, &part, &written, scratch, meter))
-        }),
-    };
-    crew::run(jobs, work, vec![aside], watch)
+    Ok(written)
 }
 
 fn compare(
