@@ -177,7 +177,11 @@ fn summarise(converted: &Converted) {
         true => "every byte compared with the source",
         false => "not verified",
     };
-    text += &format!("{} tensors, {size}, {verified}\n", converted.tensors);
+    let tensors = match converted.tensors {
+        1 => String::from("1 tensor"),
+        count => format!("{count} tensors"),
+    };
+    text += &format!("{tensors}, {size}, {verified}\n");
     for (removed, kept) in &converted.aliases {
         let (removed, kept) = (printable(removed, 100), printable(kept, 100));
         text += &format!("tied: {removed} is {kept}\n");

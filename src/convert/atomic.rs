@@ -148,6 +148,12 @@ impl Pending {
         synced.map_err(|error| Error::io(error).in_file(&self.target.path))
     }
 
+    /// Opens the file that this one will replace, if there is one.
+    pub(super) fn open_old(&self) -> Option<File> {
+        self.target.permissions.as_ref()?;
+        File::open(&self.target.path).ok()
+    }
+
     /// Removes the file that this one will replace.
     pub(super) fn remove_old(&self) -> io::Result<()> {
         if self.target.permissions.is_none() {

@@ -89,6 +89,9 @@ pub(super) fn publish(
     mut pending: Vec<Pending>,
     index: Option<(Target, Vec<u8>)>,
 ) -> Result<Vec<PathBuf>> {
+    // Open files are not freed, which takes longer than everything below: traced, 1 instead of 30 milliseconds
+    // without an index for three shards of 8 MiB.
+    let old: Vec<_> = pending.iter().map(Pending::open_old).collect();
     if let Some((target, text)) = index {
         let path = target.path().to_path_buf();
         let in_file = |error| Error::io(error).in_file(&path);
@@ -115,6 +118,7 @@ pub(super) fn publish(
     if let Some(path) = files.first() {
         atomic::sync_folder_of(path);
     }
+    drop(old);
     Ok(files)
 }
 
