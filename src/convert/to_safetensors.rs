@@ -114,7 +114,7 @@ pub(super) fn publish(
             }
         }
     }
-    // One call for all of them: until it, no name depends on another one.
+    // Once for all: a crash of the machine before it leaves what a kill leaves.
     if let Some(path) = files.first() {
         atomic::sync_folder_of(path);
     }
