@@ -20,6 +20,7 @@
 //! - [`OpenOptions`]: read instead of map, [`Limits`], [`Strictness`], dangerous pickles.
 //! - [`formats`]: the readers as pure functions over bytes, and the pickle machine
 //!   ([`formats::pickle::load`]) with its events, for inspectors and scanners.
+//! - [`convert`]: any opened checkpoint as safetensors or GGUF, streamed, whole or not at all.
 //!
 //! # Formats
 //!

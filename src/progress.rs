@@ -116,6 +116,15 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// A job that a callback may watch.
+    #[must_use]
+    pub const fn optional(what: &'static str, total: u64, callback: Option<Callback<'a>>) -> Self {
+        match callback {
+            Some(callback) => Self::new(what, total, callback),
+            None => Self::new(what, total, &|_| ControlFlow::Continue(())),
+        }
+    }
+
     /// A job that nobody watches.
     #[must_use]
     pub const fn unwatched() -> Self {

@@ -85,8 +85,10 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "error",
             "progress",
+            "limits",
             "bytes",
             "dtype",
+            "findings",
             "quant",
             "index",
             "tensor",

@@ -202,6 +202,13 @@ impl Checkpoint {
         verdicts.max().unwrap_or_default()
     }
 
+    /// The bytes of a file, as they are read.
+    #[cfg(feature = "convert")]
+    pub(crate) fn file_bytes(&self, file: usize) -> &[u8] {
+        let shard = self.0.shards.get(file);
+        shard.map_or(&[], |shard| shard.file.bytes())
+    }
+
     fn find(&self, name: &str) -> Option<TensorView<'_>> {
         if let [shard] = self.0.shards.as_slice() {
             return shard.index.find(name).map(|entry| self.view(entry, 0));

@@ -1,31 +1,33 @@
 //! GGUF files, version 3, little-endian.
 
 use std::collections::HashSet;
-use std::io::Write;
 use std::path::Path;
 
-use super::atomic;
+use super::atomic::{self, Pending, Replace, Target};
+use super::item::Item;
+use super::to_safetensors;
+use super::transfer::{self, Placed};
 use super::value::{OutputValue, string};
 use crate::bytes::{align_up, to_u64};
 use crate::checkpoint::Checkpoint;
 use crate::dtype::DType;
 use crate::error::{Caller, Error, Format, Result};
-use crate::progress::{Callback, Job};
-use crate::quant::{QUANTIZABLE, quantize};
+use crate::progress::{self, Callback};
+use crate::quant::QUANTIZABLE;
 use crate::tensor::TensorView;
 
+/// Magic, version, number of tensors, number of pairs.
+const HEADER_BYTES: usize = 4 + 4 + 8 + 8;
 /// Alignment of a file that states none.
 const ALIGNMENT: u64 = 32;
 /// `GGML_MAX_NAME` with its final NUL, and `GGML_MAX_DIMS`.
 const MOST_NAME_BYTES: usize = 63;
 const MOST_DIMENSIONS: usize = 4;
-/// Values decoded at a time: a multiple of every block.
-const CHUNK_ELEMENTS: usize = 1 << 20;
 
 /// Collects metadata and tensors, then streams them into a file.
 ///
-/// Tensors stay where they are until [`write`](Self::write): memory is that of one chunk of a million
-/// values, whatever the model's size.
+/// Tensors stay where they are until [`write`](Self::write), which moves several at a time: memory is at most
+/// 16 MB, whatever the model's size.
 ///
 /// # Example
 /// ```
@@ -47,7 +49,7 @@ pub struct GgufWriter<'a> {
     pairs: Vec<u8>,
     keys: HashSet<String>,
     names: HashSet<String>,
-    tensors: Vec<(TensorView<'a>, DType)>,
+    items: Vec<Item<'a>>,
 }
 
 impl<'a> GgufWriter<'a> {
@@ -91,6 +93,12 @@ impl<'a> GgufWriter<'a> {
     /// dimensions, or rows do not hold whole blocks; `Unsupported` if ggml has no such type or the
     /// tensor cannot be converted to it.
     pub fn tensor(&mut self, tensor: TensorView<'a>, dtype: DType) -> Result<()> {
+        self.item(Item::new(tensor, dtype)?)
+    }
+
+    /// Adds a tensor that was planned.
+    pub(super) fn item(&mut self, item: Item<'a>) -> Result<()> {
+        let (tensor, dtype) = (&item.view, item.dtype);
         let name = tensor.name();
         let shape = tensor.shape();
         if name.is_empty() || name.len() > MOST_NAME_BYTES || name.contains('\0') {
@@ -118,130 +126,112 @@ impl<'a> GgufWriter<'a> {
         if !self.names.insert(name.to_owned()) {
             return Err(does_not_fit("the repeated tensor name", name));
         }
-        self.tensors.push((tensor, dtype));
+        self.items.push(item);
         Ok(())
     }
 
-    /// Writes the file: whole, or not at all.
+    /// Writes the file: whole, or not at all. An old file is replaced.
     ///
     /// # Errors
-    /// `Io` for what the file system refuses, `Cancelled` if the callback stops the job, `Caller` if a
-    /// tensor has no data.
+    /// `Io` for what the file system refuses, `Cancelled` if the callback stops the job, `Caller` if a tensor has no data,
+    /// or the path is a link, folder or device.
     pub fn write(&self, path: impl AsRef<Path>, progress: Option<Callback<'_>>) -> Result<()> {
-        let (head, total) = self.head()?;
-        let nobody = |_| std::ops::ControlFlow::Continue(());
-        let job = Job::new("writing", total, progress.unwrap_or(&nobody));
-        atomic::write(path.as_ref(), |file| {
-            let mut output = Output {
-                file,
-                job: &job,
-                written: 0,
-            };
-            output.put(&head)?;
-            output.pad(to_u64(head.len()))?;
-            for (tensor, dtype) in &self.tensors {
-                let start = output.written;
-                output
-                    .tensor(tensor, *dtype)
-                    .map_err(|error| error.for_tensor(tensor.name()))?;
-                output.pad(output.written.saturating_sub(start))?;
-            }
-            Ok(())
-        })
+        let replace = Replace {
+            overwrite: true,
+            follow_links: false,
+        };
+        let layout = self.layout()?;
+        let target = Target::new(path.as_ref(), replace)?;
+        let pending = vec![Pending::create(target, layout.length)?];
+        let watch = progress::Job::optional("converting", layout.tensor_bytes, progress);
+        transfer::write(&layout.placed, &pending, &watch)?;
+        let head = self.head()?;
+        for pending in &pending {
+            let written = atomic::write_at(pending.file(), &head, 0);
+            written.map_err(|error| Error::io(error).in_file(pending.path()))?;
+            pending.sync()?;
+        }
+        to_safetensors::publish(pending, None).map(drop)
     }
 
-    /// Header, pairs and tensor infos; and how many bytes the tensors have.
-    fn head(&self) -> Result<(Vec<u8>, u64)> {
+    /// Where every tensor stands.
+    pub(super) fn layout(&self) -> Result<Layout<'_, 'a>> {
+        let mut offset = align_up(to_u64(self.head()?.len()), ALIGNMENT).ok_or_else(too_large)?;
+        let mut layout = Layout {
+            placed: Vec::new(),
+            tensor_bytes: 0,
+            length: offset,
+        };
+        for item in &self.items {
+            layout.placed.push(Placed {
+                item,
+                file: 0,
+                offset,
+            });
+            layout.tensor_bytes = layout.tensor_bytes.saturating_add(item.bytes);
+            offset = align_up(item.bytes, ALIGNMENT)
+                .and_then(|padded| offset.checked_add(padded))
+                .ok_or_else(too_large)?;
+            layout.length = offset;
+        }
+        Ok(layout)
+    }
+
+    /// Puts another text of the same length in the place of the one that ends `end` bytes into the pairs.
+    pub(super) fn replace_text(head: &mut [u8], end: usize, text: &str) {
+        let end = HEADER_BYTES.saturating_add(end);
+        let start = end.saturating_sub(text.len());
+        if let Some(place) = head.get_mut(start..end) {
+            place.copy_from_slice(text.as_bytes());
+        }
+    }
+
+    /// Bytes of all keys and values so far.
+    pub(super) fn pair_bytes(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Whether a key was added.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.keys.contains(key)
+    }
+
+    /// Header, pairs and tensor infos.
+    pub(super) fn head(&self) -> Result<Vec<u8>> {
         let mut head = b"GGUF".to_vec();
         head.extend(3_u32.to_le_bytes());
-        head.extend(to_u64(self.tensors.len()).to_le_bytes());
+        head.extend(to_u64(self.items.len()).to_le_bytes());
         head.extend(to_u64(self.keys.len()).to_le_bytes());
         head.extend(&self.pairs);
         let mut offset: u64 = 0;
-        let mut total: u64 = 0;
-        for (tensor, dtype) in &self.tensors {
-            string(tensor.name().as_bytes(), &mut head);
-            let rank = u32::try_from(tensor.shape().len()).unwrap_or(u32::MAX);
+        for item in &self.items {
+            string(item.name.as_bytes(), &mut head);
+            let rank = u32::try_from(item.shape.len()).unwrap_or(u32::MAX);
             head.extend(rank.to_le_bytes());
-            for &dimension in tensor.shape().iter().rev() {
+            for &dimension in item.shape.iter().rev() {
                 head.extend(to_u64(dimension).to_le_bytes());
             }
-            head.extend(dtype.ggml_id().unwrap_or(u32::MAX).to_le_bytes());
+            head.extend(item.dtype.ggml_id().unwrap_or(u32::MAX).to_le_bytes());
             head.extend(offset.to_le_bytes());
-            let too_large = || does_not_fit("the size of all tensors", "2^63 bytes");
-            let bytes = dtype
-                .bytes_for(to_u64(tensor.elements()))
-                .ok_or_else(too_large)?;
-            total = total.checked_add(bytes).ok_or_else(too_large)?;
-            offset = align_up(bytes, ALIGNMENT)
+            offset = align_up(item.bytes, ALIGNMENT)
                 .and_then(|padded| offset.checked_add(padded))
                 .ok_or_else(too_large)?;
         }
-        Ok((head, total))
+        Ok(head)
     }
 }
 
-/// The file being written, and who watches.
-struct Output<'w, 'c, W: Write> {
-    file: &'w mut W,
-    job: &'c Job<'c>,
-    /// Bytes of tensor data.
-    written: u64,
+/// Where the tensors of a file stand.
+pub(super) struct Layout<'p, 'a> {
+    pub(super) placed: Vec<Placed<'p, 'a>>,
+    pub(super) tensor_bytes: u64,
+    /// Of the whole file.
+    pub(super) length: u64,
 }
 
-impl<W: Write> Output<'_, '_, W> {
-    fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).map_err(Error::io)
-    }
-
-    /// Zeros up to the alignment, after `length` bytes that started at a multiple of it.
-    fn pad(&mut self, length: u64) -> Result<()> {
-        let padded = align_up(length, ALIGNMENT).unwrap_or(length);
-        for _ in length..padded {
-            self.put(&[0])?;
-        }
-        Ok(())
-    }
-
-    fn data(&mut self, bytes: &[u8]) -> Result<()> {
-        // Large borrowed tensors are cut, so that the callback is heard in between.
-        for part in bytes.chunks(Job::STEP_BYTES) {
-            self.put(part)?;
-            self.written = self.written.saturating_add(to_u64(part.len()));
-            self.job.advance(to_u64(part.len()))?;
-        }
-        Ok(())
-    }
-
-    fn tensor(&mut self, tensor: &TensorView<'_>, dtype: DType) -> Result<()> {
-        if dtype == tensor.dtype() {
-            return tensor.for_each_chunk(|chunk| self.data(chunk));
-        }
-        let Some(&rows) = tensor.shape().first() else {
-            return self.converted(tensor, dtype);
-        };
-        let row_elements = tensor.elements().checked_div(rows).unwrap_or_default();
-        let step = CHUNK_ELEMENTS.checked_div(row_elements).unwrap_or(rows);
-        // A vector is one row: it is cut between blocks, and a chunk is a multiple of every block.
-        let step = step.max(1);
-        let mut start: usize = 0;
-        while start < rows {
-            let end = start.saturating_add(step).min(rows);
-            self.converted(&tensor.narrow(0, start..end)?, dtype)?;
-            start = end;
-        }
-        Ok(())
-    }
-
-    fn converted(&mut self, tensor: &TensorView<'_>, dtype: DType) -> Result<()> {
-        let mut values = vec![0.0_f32; tensor.elements()];
-        tensor.dequantize_into(&mut values)?;
-        let bytes = dtype.bytes_for(to_u64(values.len()));
-        let length = bytes.and_then(crate::bytes::to_usize).unwrap_or_default();
-        let mut out = vec![0; length];
-        quantize(dtype, &values, &mut out)?;
-        self.data(&out)
-    }
+#[cold]
+fn too_large() -> Error {
+    does_not_fit("the size of all tensors", "2^63 bytes")
 }
 
 #[cold]

@@ -114,6 +114,15 @@ pub enum Caller {
         /// The type asked for.
         wanted: &'static str,
     },
+    /// The output exists, and was not to be replaced.
+    #[error("the output exists; allow overwriting to replace it")]
+    OutputExists,
+    /// The output is a symbolic link, and was not to be followed.
+    #[error("the output is a symbolic link; name its target or allow following it")]
+    OutputIsLink,
+    /// The output is a folder, pipe or device.
+    #[error("the output is not a regular file")]
+    OutputIsNoFile,
     /// A tensor, key or value that the output format cannot hold.
     #[error("{what} {value} does not fit a {format} file")]
     DoesNotFit {

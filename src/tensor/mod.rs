@@ -316,8 +316,27 @@ impl<'a> TensorView<'a> {
         }
     }
 
+    /// What tells whether two views are the same numbers, beside dtype, shape and strides: storage, bytes,
+    /// sign changes. `None` for a tensor without bytes of its own.
+    #[cfg(feature = "convert")]
+    pub(crate) fn identity(&self) -> Option<(u32, Span, crate::index::Signs)> {
+        let own = self.entry.absent().is_none() && self.pieces.is_none();
+        own.then(|| (self.storage(), self.span, self.entry.signs()))
+    }
+
+    /// Fails if the elements repeat (stride 0) and their copy would exceed the limit for that.
+    #[cfg(feature = "convert")]
+    pub(crate) fn expect_bounded(&self) -> Result<()> {
+        let (length, allowed) = (self.byte_length(), self.entry.expanded_bytes());
+        if self.pieces.is_none() && length > self.span.length().max(allowed) {
+            let error = Error::limit("expanded_bytes", length, allowed);
+            return Err(error.for_tensor(self.name()));
+        }
+        Ok(())
+    }
+
     /// Whether there are bytes, in one piece or several.
-    fn has_data(&self) -> bool {
+    pub(crate) fn has_data(&self) -> bool {
         self.entry.absent().is_none() || self.pieces.is_some()
     }
 
