@@ -76,7 +76,9 @@ pub mod shape;
 pub mod source;
 pub mod tensor;
 
-pub use checkpoint::{Checkpoint, Content, FileInfo, Links, OpenOptions, Region, open};
+pub use checkpoint::{
+    Checkpoint, Content, Expected, FileInfo, Links, LoadReport, Mismatch, OpenOptions, Region, open,
+};
 pub use dtype::{Class, DType};
 pub use error::{Caller, Error, ErrorKind, Format, Malformed, Result};
 pub use findings::{Finding, Findings, Severity, Verdict};
@@ -84,4 +86,4 @@ pub use index::{Array, Attributes, Metadata, MetadataView, Text, Value, ValueTyp
 pub use limits::{Limits, Strictness};
 pub use progress::{Job, Progress};
 pub use source::{Access, Advice, ReadAt};
-pub use tensor::{Element, Location, Tensor, TensorView, Validity};
+pub use tensor::{Difference, Element, Location, Tensor, TensorView, Validity};

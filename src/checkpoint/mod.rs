@@ -9,6 +9,7 @@ mod folder;
 mod layout;
 mod links;
 mod open;
+mod report;
 mod scale;
 mod shards;
 mod split;
@@ -16,6 +17,7 @@ mod split;
 pub use contained::Links;
 pub use layout::{Content, Region};
 pub use open::{OpenOptions, open};
+pub use report::{Expected, LoadReport, Mismatch};
 
 use std::fmt;
 use std::path::PathBuf;
