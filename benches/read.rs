@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
@@ -230,26 +230,16 @@ fn stopping(path: &Path, folder: &Path) {
         tensor.for_each_chunk(|_| Ok(())).unwrap();
         None
     });
-    let last = std::sync::Arc::new(Mutex::new((Instant::now(), Duration::ZERO)));
+    let many = folder.join("many.safetensors");
+    write_many(&many, 100_000);
     for access in [Access::Read, Access::Map] {
-        let seen = std::sync::Arc::clone(&last);
-        let options = OpenOptions::new().access(access).progress(move |_| {
-            let mut seen = seen.lock().unwrap();
-            let gap = seen.0.elapsed();
-            seen.1 = seen.1.max(gap);
-            seen.0 = Instant::now();
-            ControlFlow::Continue(())
-        });
-        let gaps = (0..40).map(|_| {
-            *last.lock().unwrap() = (Instant::now(), Duration::ZERO);
-            let model = options.open(path).unwrap();
-            let (at, gap) = *last.lock().unwrap();
-            let gap = gap.max(at.elapsed());
-            drop(model);
-            gap
-        });
-        show(&format!("open, Access::{access:?}"), gaps.min().unwrap());
+        show(
+            &format!("open, Access::{access:?}"),
+            longest_gap_of_open(path, access),
+        );
     }
+    let gap = longest_gap_of_open(&many, Access::Map);
+    show("open, Access::Map, 100,000 tensors", gap);
     // Blocks of every quantized type, all zero: the time does not depend on the values.
     let mut slowest = (Duration::ZERO, DType::F32);
     for &dtype in DType::ALL {
@@ -275,6 +265,40 @@ fn stopping(path: &Path, folder: &Path) {
         &format!("dequantize_into, the slowest type ({})", slowest.1),
         slowest.0,
     );
+}
+
+/// The same of opening a file.
+fn longest_gap_of_open(path: &Path, access: Access) -> Duration {
+    let last = Arc::new(Mutex::new((Instant::now(), Duration::ZERO)));
+    let seen = Arc::clone(&last);
+    let options = OpenOptions::new().access(access).progress(move |_| {
+        let mut seen = seen.lock().unwrap();
+        let gap = seen.0.elapsed();
+        seen.1 = seen.1.max(gap);
+        seen.0 = Instant::now();
+        ControlFlow::Continue(())
+    });
+    let gaps = (0..40).map(|_| {
+        *last.lock().unwrap() = (Instant::now(), Duration::ZERO);
+        let model = options.open(path).unwrap();
+        let (at, gap) = *last.lock().unwrap();
+        let gap = gap.max(at.elapsed());
+        drop(model);
+        gap
+    });
+    gaps.min().unwrap()
+}
+
+/// A safetensors file of `count` tensors without bytes.
+fn write_many(path: &Path, count: usize) {
+    let info = r#"{"dtype":"U8","shape":[0],"data_offsets":[0,0]}"#;
+    let infos: Vec<String> = (0..count)
+        .map(|at| format!("\"model.layers.{at}\":{info}"))
+        .collect();
+    let header = format!("{{{}}}", infos.join(","));
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header.as_bytes());
+    std::fs::write(path, file).unwrap();
 }
 
 /// A GGUF file of one tensor `x` of zeros.

@@ -17,7 +17,10 @@
 //!
 //! - [`open`] and [`Checkpoint`]: a file of any format, told apart by its content, as named
 //!   [`TensorView`]s, metadata and findings. Most callers need no more.
-//! - [`OpenOptions`]: read instead of map, [`Limits`], [`Strictness`], dangerous pickles.
+//! - [`OpenOptions`]: read instead of map ([`Access`]), a source of your own ([`ReadAt`]), [`Limits`],
+//!   [`Strictness`], dangerous pickles, [`Links`], progress.
+//! - [`Tensor`]: a view that keeps its file alive, for other threads and later; [`Job`]: progress of long work,
+//!   and how to stop it.
 //! - [`formats`]: the readers as pure functions over bytes, and the pickle machine
 //!   ([`formats::pickle::load`]) with its events, for inspectors and scanners.
 //!
@@ -36,9 +39,10 @@
 //!
 //! # Features
 //!
-//! `mmap` (default): map files instead of reading them. `rayon` (default): decode large tensors on several
-//! threads. `convert` (default): write model files. Without the first two every file is read into memory
-//! and decoded on one thread.
+//! `mmap` (default): map files instead of reading them. `rayon` (default): decode large tensors, read files and
+//! open shards on several threads. `convert` (default): write model files. `bytes`: [`Tensor`] into
+//! `bytes::Bytes`. `safetensors`: tensors as the safetensors crate's `View`. Without the first two every file is
+//! read into memory and decoded on one thread.
 
 #![deny(unsafe_code)]
 #![warn(unreachable_pub)]

@@ -152,6 +152,26 @@ impl Checkpoint {
         })
     }
 
+    /// Every tensor whose name starts with `prefix`, in the order of their names: the layers of one block, the
+    /// parts of one module. All of them for an empty prefix.
+    ///
+    /// # Example
+    /// ```
+    /// let model = weighbridge::open("tests/files/safetensors/network.safetensors")?;
+    /// let names: Vec<&str> = model.tensors_under("blocks.0.").iter().map(|t| t.name()).collect();
+    /// assert_eq!(names, ["blocks.0.attention.weight", "blocks.0.mlp.bias", "blocks.0.mlp.weight"]);
+    /// # Ok::<(), weighbridge::Error>(())
+    /// ```
+    #[must_use]
+    pub fn tensors_under(&self, prefix: &str) -> Vec<TensorView<'_>> {
+        let all = self.tensors();
+        let mut found: Vec<TensorView<'_>> = all
+            .filter(|tensor| tensor.name().starts_with(prefix))
+            .collect();
+        found.sort_by_key(TensorView::name);
+        found
+    }
+
     /// Every tensor, in the order of their bytes: for reading whole files from start to end.
     #[must_use]
     pub fn tensors_by_offset(&self) -> Vec<TensorView<'_>> {

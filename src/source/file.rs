@@ -42,6 +42,7 @@ impl Stamp {
 }
 
 impl OpenedFile {
+    #[cfg(feature = "mmap")]
     pub(super) fn file(&self) -> &File {
         &self.file
     }

@@ -35,7 +35,7 @@ pub enum Access {
     Read,
     /// Read the index now, and each tensor when it is asked for ([`load`], or a copy): a file that has
     /// changed since is an error. Formats whose index lies all over the file (archives, pickles) are read
-    /// whole.
+    /// whole. Without the `mmap` feature, opening takes as much memory as the file has bytes, for a moment.
     ///
     /// [`load`]: crate::TensorView::load
     Lazy,
