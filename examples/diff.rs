@@ -96,10 +96,13 @@ fn main() -> ExitCode {
     let json = arguments.has("json");
     // Comparing runs nothing: dangerous pickles open too.
     let open = |path: &Path| OpenOptions::new().allow_dangerous(true).open(path);
-    let opened = |path: &Path| open(path).map_err(|error| common::report(path, &error, json));
-    let (a, b) = match (opened(left), opened(right)) {
-        (Ok(a), Ok(b)) => (a, b),
-        (Err(status), _) | (_, Err(status)) => return status,
+    let a = match open(left) {
+        Ok(model) => model,
+        Err(error) => return common::report(left, &error, json),
+    };
+    let b = match open(right) {
+        Ok(model) => model,
+        Err(error) => return common::report(right, &error, json),
     };
     let (pairs, only_left, only_right) = pair(&a, &b, &names, arguments.has("match"));
     let (same, different) = match compare(&pairs, tolerance) {
