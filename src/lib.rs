@@ -17,7 +17,10 @@
 //!
 //! - [`open`] and [`Checkpoint`]: a file of any format, told apart by its content, as named
 //!   [`TensorView`]s, metadata and findings. Most callers need no more.
-//! - [`OpenOptions`]: read instead of map, [`Limits`], [`Strictness`], dangerous pickles.
+//! - [`OpenOptions`]: read instead of map ([`Access`]), a source of your own ([`ReadAt`]), [`Limits`],
+//!   [`Strictness`], dangerous pickles, [`Links`], progress.
+//! - [`Tensor`]: a view that keeps its file alive, for other threads and later; [`Job`]: progress of long work,
+//!   and how to stop it.
 //! - [`formats`]: the readers as pure functions over bytes, and the pickle machine
 //!   ([`formats::pickle::load`]) with its events, for inspectors and scanners.
 //! - [`convert`]: any opened checkpoint as safetensors or GGUF, streamed, whole or not at all.
@@ -37,9 +40,10 @@
 //!
 //! # Features
 //!
-//! `mmap` (default): map files instead of reading them. `rayon` (default): decode large tensors on several
-//! threads. `convert` (default): write model files. Without the first two every file is read into memory
-//! and decoded on one thread.
+//! `mmap` (default): map files instead of reading them. `rayon` (default): decode large tensors, read files and
+//! open shards on several threads. `convert` (default): write model files. `bytes`: [`Tensor`] into
+//! `bytes::Bytes`. `safetensors`: tensors as the safetensors crate's `View`. Without the first two every file is
+//! read into memory and decoded on one thread.
 
 #![deny(unsafe_code)]
 #![warn(unreachable_pub)]
@@ -79,7 +83,9 @@ pub mod shape;
 pub mod source;
 pub mod tensor;
 
-pub use checkpoint::{Checkpoint, Content, FileInfo, Links, OpenOptions, Region, open};
+pub use checkpoint::{
+    Checkpoint, Content, Expected, FileInfo, Links, LoadReport, Mismatch, OpenOptions, Region, open,
+};
 pub use dtype::{Class, DType};
 pub use error::{Caller, Error, ErrorKind, Format, Malformed, Result};
 pub use findings::{Finding, Findings, Severity, Verdict};
@@ -89,4 +95,4 @@ pub use policy::Policy;
 pub use progress::{Job, Progress};
 pub use scan::{Scanner, scan};
 pub use source::{Access, Advice, ReadAt};
-pub use tensor::{Element, Location, Tensor, TensorView, Validity};
+pub use tensor::{Difference, Element, Location, Tensor, TensorView, Validity};

@@ -207,6 +207,14 @@ impl Budget {
         self.strictness == Strictness::Lenient
     }
 
+    /// Asks whether opening is still wanted, between two parts of a reader's work.
+    ///
+    /// # Errors
+    /// `Cancelled` if it was stopped.
+    pub(crate) fn look(&self) -> Result<()> {
+        self.job.as_ref().map_or(Ok(()), |job| job.advance(0))
+    }
+
     /// Checks one number of the file against one limit.
     ///
     /// # Errors

@@ -101,7 +101,8 @@ impl fmt::Debug for Watcher {
 }
 
 impl<'a> Job<'a> {
-    /// The most bytes that are worked on between two calls of the callback.
+    /// The most bytes that are worked on between two calls of the callback; a source that is not in memory is
+    /// read in requests of its own size.
     pub const STEP_BYTES: usize = 1 << 20;
 
     /// A job of `total` bytes; `what` names it in the error of a cancelled one: "decoding", …

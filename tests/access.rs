@@ -246,3 +246,40 @@ fn files_in_order_never_step_back() {
         }
     }
 }
+
+/// A model of 256 GiB of zeros behind its header: larger than the memory of most machines.
+struct Endless {
+    head: Vec<u8>,
+    length: u64,
+}
+
+impl ReadAt for Endless {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.length)
+    }
+    fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
+        out.fill(0);
+        for (out, at) in out.iter_mut().zip(offset as usize..self.head.len()) {
+            *out = self.head[at];
+        }
+        Ok(())
+    }
+}
+
+#[cfg(all(feature = "mmap", target_os = "linux", target_pointer_width = "64"))]
+#[test]
+fn a_model_larger_than_memory_opens_by_its_index() {
+    let (rows, row) = (1_u64 << 22, 1_u64 << 16);
+    let bytes = rows * row;
+    let header =
+        format!(r#"{{"x":{{"dtype":"U8","shape":[{rows},{row}],"data_offsets":[0,{bytes}]}}}}"#);
+    let head = support::safetensors::build(&header, &[]);
+    let length = head.len() as u64 + bytes;
+    let model = OpenOptions::new()
+        .from_reader(Endless { head, length })
+        .unwrap();
+    let tensor = model.tensor("x").unwrap();
+    let last = tensor.narrow(0, rows as usize - 1..).unwrap();
+    assert_eq!(last.load().unwrap().bytes().unwrap(), vec![0; row as usize]);
+    assert_eq!(last.location().unwrap().offset, length - row);
+}

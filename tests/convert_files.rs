@@ -243,3 +243,23 @@ fn verification_sees_a_source_that_changed() {
         assert_eq!(count(folder.path()), 1);
     }
 }
+
+#[test]
+fn a_source_that_is_not_in_memory_converts_to_the_same_file() {
+    use weighbridge::{Access, OpenOptions};
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["safetensors/network.safetensors", "gguf/network.gguf"] {
+        let source = support::file(name);
+        let written = [Access::Map, Access::Read, Access::Lazy].map(|access| {
+            let model = OpenOptions::new().access(access).open(&source).unwrap();
+            let path = folder.path().join(format!("{access:?}.safetensors"));
+            let options = ConvertOptions::new().overwrite(true);
+            options.convert(&model, &path, None).unwrap();
+            std::fs::read(path).unwrap()
+        });
+        assert!(
+            written[0] == written[1] && written[0] == written[2],
+            "{name}"
+        );
+    }
+}

@@ -9,6 +9,7 @@ mod folder;
 mod layout;
 mod links;
 mod open;
+mod report;
 mod scale;
 mod shards;
 mod split;
@@ -17,14 +18,19 @@ pub use contained::Links;
 pub(crate) use contained::objection as objection_to_name;
 pub use layout::{Content, Region};
 pub use open::{OpenOptions, open};
+pub use report::{Expected, LoadReport, Mismatch};
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+#[cfg(feature = "convert")]
+use crate::bytes::{Span, to_u64, to_usize};
 use crate::error::{Caller, Error, Format, Result};
 use crate::findings::{Finding, Verdict};
 use crate::index::{Entry, Index, MetadataView};
+#[cfg(feature = "convert")]
+use crate::progress::Job;
 use crate::source::Source;
 use crate::tensor::{Owner, Piece, Placed, TensorView};
 
@@ -151,6 +157,26 @@ impl Checkpoint {
         })
     }
 
+    /// Every tensor whose name starts with `prefix`, in the order of their names: the layers of one block, the
+    /// parts of one module. All of them for an empty prefix.
+    ///
+    /// # Example
+    /// ```
+    /// let model = weighbridge::open("tests/files/safetensors/network.safetensors")?;
+    /// let names: Vec<&str> = model.tensors_under("blocks.0.").iter().map(|t| t.name()).collect();
+    /// assert_eq!(names, ["blocks.0.attention.weight", "blocks.0.mlp.bias", "blocks.0.mlp.weight"]);
+    /// # Ok::<(), weighbridge::Error>(())
+    /// ```
+    #[must_use]
+    pub fn tensors_under(&self, prefix: &str) -> Vec<TensorView<'_>> {
+        let all = self.tensors();
+        let mut found: Vec<TensorView<'_>> = all
+            .filter(|tensor| tensor.name().starts_with(prefix))
+            .collect();
+        found.sort_by_key(TensorView::name);
+        found
+    }
+
     /// Every tensor, in the order of their bytes: for reading whole files from start to end.
     #[must_use]
     pub fn tensors_by_offset(&self) -> Vec<TensorView<'_>> {
@@ -202,11 +228,32 @@ impl Checkpoint {
         verdicts.max().unwrap_or_default()
     }
 
-    /// The bytes of a file, as they are read.
+    /// Gives the bytes of a file in order, in pieces, also where they are not in memory.
     #[cfg(feature = "convert")]
-    pub(crate) fn file_bytes(&self, file: usize) -> &[u8] {
-        let shard = self.0.shards.get(file);
-        shard.map_or(&[], |shard| shard.file.bytes())
+    pub(crate) fn for_each_file_piece(
+        &self,
+        file: usize,
+        mut visit: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let Some(shard) = self.0.shards.get(file) else {
+            return Ok(());
+        };
+        let source = &shard.file;
+        if source.is_in_memory() {
+            return source.bytes().chunks(Job::STEP_BYTES).try_for_each(visit);
+        }
+        let mut piece = vec![0; Job::STEP_BYTES];
+        let (mut at, length) = (0, source.length());
+        while at < length {
+            let now = to_u64(piece.len()).min(length.saturating_sub(at));
+            let span = Span::new("a piece of the file", at, now, length)?;
+            let part = to_usize(now).and_then(|now| piece.get_mut(..now));
+            let part = part.unwrap_or_default();
+            source.read_into(span, part, &Job::unwatched())?;
+            visit(part)?;
+            at = at.saturating_add(now);
+        }
+        Ok(())
     }
 
     fn find(&self, name: &str) -> Option<TensorView<'_>> {

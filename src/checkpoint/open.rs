@@ -10,7 +10,7 @@ use crate::bytes::{to_u64, to_usize};
 use crate::error::{Error, Format, Result};
 use crate::findings::Verdict;
 use crate::formats::{self, Head};
-use crate::limits::{Budget, Limits, Strictness};
+use crate::limits::{Budget, Limit, Limits, Strictness};
 use crate::policy::Policy;
 use crate::progress::{Job, Progress, Watcher};
 use crate::source::{Access, Memory, OpenedFile, ReadAt, Source, Sparse, fill, open_regular};
@@ -249,7 +249,12 @@ impl<'a> Opening<'a> {
         };
         #[cfg(not(feature = "rayon"))]
         let opened: Vec<Result<Opened>> = names.iter().map(open_one).collect();
-        opened.into_iter().collect()
+        let opened = opened.into_iter().collect::<Result<Vec<Opened>>>()?;
+        // Each file kept to the limit by itself; so must all of them.
+        let tensors = opened.iter().map(|one| to_u64(one.parsed.index.len()));
+        let tensors = tensors.fold(0, u64::saturating_add);
+        self.budget().allow(Limit::Tensors, tensors)?;
+        Ok(opened)
     }
 
     /// Reads one opened file, the way that the caller chose.

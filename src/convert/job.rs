@@ -99,12 +99,13 @@ fn sha256(model: &Checkpoint, stop: &AtomicBool) -> Result<Vec<String>> {
     let mut digests = Vec::new();
     for file in 0..model.files().len() {
         let mut hash = Sha256::new();
-        for part in model.file_bytes(file).chunks(4 << 20) {
-            hash.update(part);
-            if stop.load(Ordering::Relaxed) {
-                return Err(cancelled());
+        model.for_each_file_piece(file, |piece| {
+            hash.update(piece);
+            match stop.load(Ordering::Relaxed) {
+                true => Err(cancelled()),
+                false => Ok(()),
             }
-        }
+        })?;
         let digits = hash.finalize();
         digests.push(digits.iter().map(|byte| format!("{byte:02x}")).collect());
     }

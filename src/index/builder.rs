@@ -230,12 +230,14 @@ impl Builder {
     /// # Errors
     /// `Malformed` if two tensors have one name, at the later declaration.
     pub fn sort_names(&mut self, budget: &mut Budget) -> Result<()> {
+        budget.look()?;
         let mut by_name = self.positions(budget)?;
         let index = &self.index;
         by_name.sort_unstable_by(|&a, &b| {
             let names = index.name_of(a).cmp(index.name_of(b));
             names.then(a.cmp(&b))
         });
+        budget.look()?;
         for pair in by_name.windows(2) {
             let &[first, second] = pair else { continue };
             let name = index.name_of(first);

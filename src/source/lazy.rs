@@ -3,6 +3,9 @@
 use std::fs::File;
 use std::io;
 
+#[cfg(feature = "rayon")]
+use rayon::prelude::*;
+
 use super::Memory;
 use crate::bytes::{to_u64, to_usize};
 use crate::error::{Error, Result};
@@ -154,20 +157,28 @@ pub(crate) fn fill(reader: &dyn ReadAt, offset: u64, out: &mut [u8], job: &Job<'
     let step = reader.request_bytes().max(1);
     let read = |(place, part): (usize, &mut [u8])| {
         job.advance(0)?;
-        let start = offset.saturating_add(to_u64(place.saturating_mul(step)));
-        reader.read_exact_at(part, start).map_err(|error| {
-            if error.kind() == io::ErrorKind::UnexpectedEof {
-                return super::shrunk().at(start);
-            }
-            Error::io(error).at(start)
-        })?;
+        read_one(reader, offset, place.saturating_mul(step), part)?;
         job.advance(to_u64(part.len()))
     };
     #[cfg(feature = "rayon")]
-    {
-        use rayon::prelude::*;
-        out.par_chunks_mut(step).enumerate().try_for_each(read)
-    }
+    return out.par_chunks_mut(step).enumerate().try_for_each(read);
     #[cfg(not(feature = "rayon"))]
     out.chunks_mut(step).enumerate().try_for_each(read)
+}
+
+/// Fills `part`, which stands `start` bytes behind `offset`.
+fn read_one(reader: &dyn ReadAt, offset: u64, start: usize, part: &mut [u8]) -> Result<()> {
+    let start = offset.saturating_add(to_u64(start));
+    reader.read_exact_at(part, start).map_err(|error| {
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return super::shrunk().at(start);
+        }
+        Error::io(error).at(start)
+    })
+}
+
+/// The error of a file that is not what it was.
+#[cold]
+pub(super) fn changed() -> io::Error {
+    io::Error::other("the file has changed since it was opened")
 }

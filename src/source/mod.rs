@@ -30,11 +30,12 @@ pub enum Access {
     #[default]
     Map,
     /// Read the whole file into memory, on several threads: immune to later changes of the file. A file
-    /// that changes while it is read is an error.
+    /// that changes between opening and the end of reading is an error; one that another program is in the
+    /// middle of writing is taken as it stands.
     Read,
     /// Read the index now, and each tensor when it is asked for ([`load`], or a copy): a file that has
     /// changed since is an error. Formats whose index lies all over the file (archives, pickles) are read
-    /// whole.
+    /// whole. Without the `mmap` feature, opening takes as much memory as the file has bytes, for a moment.
     ///
     /// [`load`]: crate::TensorView::load
     Lazy,

@@ -13,6 +13,7 @@ mod as_bytes;
 #[cfg(feature = "safetensors")]
 mod as_safetensors;
 mod assembled;
+mod compare;
 mod dequantize;
 mod gather;
 mod shared;
@@ -24,6 +25,7 @@ mod validate;
 #[cfg(feature = "safetensors")]
 pub use as_safetensors::SafetensorsView;
 pub(crate) use assembled::{Piece, covers};
+pub use compare::Difference;
 use shared::Loaded;
 pub(crate) use shared::Owner;
 pub use shared::Tensor;

@@ -13,14 +13,12 @@ use crate::progress::Job;
 const CHUNK_BYTES: usize = 512 * 1024;
 /// Runs from here on are shown as they lie in the file.
 const BORROWED_BYTES: usize = 32 * 1024;
-/// Bytes that are copied between two calls of a callback, at 2 GB/s for the worst strides.
-const COPIED_BYTES: usize = 4 << 20;
 /// Bytes of a tensor that is not in memory that are read at a time.
-const LOADED_BYTES: usize = 4 << 20;
+const LOADED_BYTES: usize = 2 << 20;
 
 /// Elements that are decoded between two calls of a callback: below 3 ms for the slowest type on one
 /// thread.
-const STEP_ELEMENTS: usize = 1 << 19;
+const STEP_ELEMENTS: usize = 1 << 18;
 
 impl TensorView<'_> {
     /// Calls `visit` with the tensor's bytes, in chunks of whole blocks: row-major, little-endian,
@@ -142,8 +140,9 @@ impl TensorView<'_> {
         }
         let layout = Layout::of(self).ok_or_else(Error::out_of_memory)?;
         // Larger parts have more room for tiles; a watched copy must come back in time.
-        let most = if self.job.is_some() {
-            COPIED_BYTES
+        let most = if let Some(job) = self.job {
+            job.advance(0)?;
+            Job::STEP_BYTES
         } else {
             usize::MAX
         };

@@ -53,7 +53,9 @@ fn read_inner(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
     };
     header::read(header, file, &mut builder, budget)?;
     builder.sort_names(budget)?;
+    budget.look()?;
     check_tiling(&mut builder, file, budget)?;
+    budget.look()?;
     Ok(Parsed {
         format: Format::Safetensors,
         index: builder.finish(bytes, budget)?,
