@@ -170,7 +170,7 @@ fn threads_do_not_change_a_value() {
     let bytes = input(dtype).repeat(3);
     let decoder = decoder(dtype).unwrap();
     let mut one = vec![0.0; decoder.elements_in(bytes.len())];
-    decoder.decode_on_one_thread(&bytes, &mut one);
+    decoder.decode_on_one_thread(&bytes, &mut one, false);
     let many: Vec<f32> = decode(dtype, &bytes);
     assert!(
         one.iter()
