@@ -25,9 +25,9 @@ fn random_bytes(seed: u64, length: usize) -> Vec<u8> {
 
 /// Halves, and the first two bytes of floats, that arithmetic treats as special: zeros, subnormals, the
 /// least and greatest normal, infinities, quiet and signalling NaN of either sign.
-const SPECIAL: [u16; 16] = [
+const SPECIAL: [u16; 18] = [
     0x0000, 0x8000, 0x0001, 0x8001, 0x03ff, 0x83ff, 0x0400, 0x7bff, 0xfbff, 0x7c00, 0xfc00, 0x7c01,
-    0xfc01, 0x7e00, 0xfe2a, 0x3c00,
+    0xfc01, 0x7e00, 0xfe2a, 0x7fff, 0xffff, 0x3c00,
 ];
 
 /// Blocks of a type: all random, then each special pattern at each multi-byte field, then bytes that are
@@ -48,7 +48,7 @@ fn blocks(dtype: DType) -> Vec<u8> {
                 seed += 1;
                 // The most significant bytes decide what the number is.
                 let end = fields.offset + (field + 1) * fields.bytes;
-                block[end - fields.bytes..end].fill(0);
+                block[end - fields.bytes..end].fill(if seed % 2 == 0 { 0 } else { 0xff });
                 block[end - 2..end].copy_from_slice(&special.to_le_bytes());
                 blocks.extend(block);
             }

@@ -13,7 +13,7 @@ pub(super) const VALUES: [i8; 32] = tables::bytes(&TABLE);
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 4]) {
-    let d = halves_of_top(block, 0);
+    let d = halves_of_top::<S>(block, 0);
     for (half, q) in nibbles(twice_16(block, 2)).into_iter().enumerate() {
         let values = _mm256_shuffle_epi8(bytemuck::cast(VALUES), q);
         put_scaled(out, 2 * half, values, d);

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::RUN;
 use super::slot::Slot;
-use super::vector::{bytes_8, bytes_16, bytes_32, floats_8, nibbles_16, put};
+use super::vector::{bytes_8, bytes_16, bytes_32, floats_8, nibbles_16, put_any};
 use crate::quant::Output;
 use crate::quant::plain::E2M1;
 
@@ -37,7 +37,7 @@ macro_rules! runs {
         pub(super) fn $name<S: Slot>($run: &[u8; RUN * $bytes], out: &mut [S; RUN / 8]) {
             for (at, out) in out.iter_mut().enumerate() {
                 let $at = 8 * $bytes * at;
-                put(out, $values);
+                put_any(out, $values);
             }
         })*
     };
@@ -176,8 +176,8 @@ pub(super) fn f4<S: Slot>(run: &[u8; RUN / 2], out: &mut [S; RUN / 8]) {
             _mm_unpacklo_epi8(bytes[0], bytes[1]),
             _mm_unpackhi_epi8(bytes[0], bytes[1]),
         ];
-        put(&mut out[2 * pair], upper_halves(words[0]));
-        put(&mut out[2 * pair + 1], upper_halves(words[1]));
+        put_any(&mut out[2 * pair], upper_halves(words[0]));
+        put_any(&mut out[2 * pair + 1], upper_halves(words[1]));
     }
 }
 

@@ -9,7 +9,7 @@ use crate::quant::q2_0::BYTES;
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 8]) {
-    let d = halves_of_top(block, 0);
+    let d = halves_of_top::<S>(block, 0);
     let [first, second, third, fourth] =
         pairs(twice_16(block, 2)).map(|pair| _mm256_sub_epi8(pair, _mm256_set1_epi8(1)));
     // The four elements of a byte side by side: pairs of neighbours, then pairs of pairs.

@@ -9,7 +9,7 @@ use crate::quant::q4_0::BYTES;
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 4]) {
-    let d = halves_of_top(block, 0);
+    let d = halves_of_top::<S>(block, 0);
     for (half, q) in nibbles(twice_16(block, 2)).into_iter().enumerate() {
         put_scaled(out, 2 * half, _mm256_sub_epi8(q, _mm256_set1_epi8(8)), d);
     }

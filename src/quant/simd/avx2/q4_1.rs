@@ -7,7 +7,7 @@ use crate::quant::q4_1::BYTES;
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 4]) {
-    let scale = (halves_of_top(block, 0), halves_at(block, 2));
+    let scale = (halves_of_top::<S>(block, 0), halves_at::<S>(block, 2));
     for (half, q) in nibbles(twice_16(block, 4)).into_iter().enumerate() {
         put_plus(out, 2 * half, q, scale);
     }

@@ -11,7 +11,7 @@ use crate::quant::q5_0::BYTES;
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 4]) {
-    let d = halves_of_top(block, 0);
+    let d = halves_of_top::<S>(block, 0);
     let nibbles = nibbles(twice_16(block, 6));
     let high_bits = u32_at(block, 2).to_le_bytes();
     for (part, out) in out.iter_mut().enumerate() {

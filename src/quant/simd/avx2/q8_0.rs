@@ -7,5 +7,5 @@ use crate::quant::q8_0::BYTES;
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 4]) {
-    put_bytes(out, block, 2, halves_at(block, 0));
+    put_bytes(out, block, 2, halves_at::<S>(block, 0));
 }

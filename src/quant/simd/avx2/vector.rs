@@ -36,7 +36,15 @@ pub(super) fn half_at(block: &[u8], at: usize) -> f32 {
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn half(bits: u16) -> f32 {
-    _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(bits))))
+    plain_nan(_mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(
+        bits,
+    )))))
+}
+
+/// The number; for any NaN the one without a payload, which [`put`] wants.
+#[inline]
+pub(super) fn plain_nan(number: f32) -> f32 {
+    if number.is_nan() { f32::NAN } else { number }
 }
 
 /// The half at `at`, in every lane: for short blocks. Converted once it is in every lane, since as a
@@ -44,16 +52,21 @@ pub(super) fn half(bits: u16) -> f32 {
 /// (Q8_0 ran at half the speed).
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-pub(super) fn halves_at(block: &[u8], at: usize) -> __m256 {
+pub(super) fn halves_at<S: Slot>(block: &[u8], at: usize) -> __m256 {
     let bits = i16::from_le_bytes([block[at], block[at + 1]]);
-    _mm256_cvtph_ps(_mm_set1_epi16(bits))
+    let halves = _mm256_cvtph_ps(_mm_set1_epi16(bits));
+    if S::KIND != Kind::Bf16 {
+        return halves;
+    }
+    let not_a_number = _mm256_cmp_ps::<_CMP_UNORD_Q>(halves, halves);
+    _mm256_blendv_ps(halves, every(f32::NAN), not_a_number)
 }
 
 /// The half at `at` in units of [`TOP`], in every lane.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-pub(super) fn halves_of_top(block: &[u8], at: usize) -> __m256 {
-    _mm256_mul_ps(halves_at(block, at), every(TOP))
+pub(super) fn halves_of_top<S: Slot>(block: &[u8], at: usize) -> __m256 {
+    _mm256_mul_ps(halves_at::<S>(block, at), every(TOP))
 }
 
 /// A number in every lane.
@@ -217,32 +230,53 @@ pub(super) fn scales_8(bytes: __m128i, scale: f32) -> [f32; 8] {
     bytemuck::cast(_mm256_mul_ps(_mm256_set1_ps(scale), floats_8(bytes)))
 }
 
-/// Stores eight values, rounded to the slot's type: to nearest, ties to even.
+/// Stores eight values, rounded to the slot's type: to nearest, ties to even. A NaN among them must be
+/// one that arithmetic makes, or [`half`] and its kin: see [`put_any`].
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn put<S: Slot>(out: &mut S, values: __m256) {
     match S::KIND {
         Kind::F32 => out.write(values),
         Kind::F16 => out.write(_mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(values)),
-        Kind::Bf16 => out.write(to_bf16(values)),
+        Kind::Bf16 => out.write(upper_halves_of(rounded_to_bf16(values))),
     }
 }
 
-/// Eight floats rounded to bfloat16 as `half` does it: to nearest, ties to even; a NaN is truncated and
-/// made quiet.
+/// As [`put`], of any values. bfloat16 is rounded by adding to the bits, which would carry a NaN whose
+/// mantissa is all ones over to zero: here, as `half` does it, a NaN is truncated and made quiet.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn to_bf16(values: __m256) -> __m128i {
+pub(super) fn put_any<S: Slot>(out: &mut S, values: __m256) {
+    if S::KIND != Kind::Bf16 {
+        return put(out, values);
+    }
     let bits = _mm256_castps_si256(values);
-    let top = _mm256_srli_epi32::<16>(bits);
-    let odd = _mm256_and_si256(top, _mm256_set1_epi32(1));
-    let rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
-    let rounded = _mm256_srli_epi32::<16>(rounded);
-    let quiet = _mm256_or_si256(top, _mm256_set1_epi32(0x40));
+    let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x0040_0000));
     let not_a_number = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(values, values));
-    let bits = _mm256_blendv_epi8(rounded, quiet, not_a_number);
-    let high = _mm256_extracti128_si256::<1>(bits);
-    _mm_packus_epi32(_mm256_castsi256_si128(bits), high)
+    let rounded = rounded_to_bf16(values);
+    out.write(upper_halves_of(_mm256_blendv_epi8(
+        rounded,
+        quiet,
+        not_a_number,
+    )));
+}
+
+/// The bits of eight floats, the upper halves rounded to nearest, ties to even.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+fn rounded_to_bf16(values: __m256) -> __m256i {
+    let bits = _mm256_castps_si256(values);
+    let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+    _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd)
+}
+
+/// The upper halves of eight words.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+fn upper_halves_of(bits: __m256i) -> __m128i {
+    let places = _mm_setr_epi8(2, 3, 6, 7, 10, 11, 14, 15, -1, -1, -1, -1, -1, -1, -1, -1);
+    let halves = _mm256_shuffle_epi8(bits, _mm256_broadcastsi128_si256(places));
+    _mm256_castsi256_si128(_mm256_permute4x64_epi64::<0b10_00>(halves))
 }
 
 /// Stores a row of a codebook, with signs, times `scale`: the signs go into the scale, since a product of
