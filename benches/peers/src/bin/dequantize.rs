@@ -188,7 +188,7 @@ fn compare(dtypes: &[DType], builds: &[Ggml; 2], row: usize, out: &mut [f32]) {
     }
 }
 
-/// Panics unless ggml and weighbridge give the same bits for the first million weights.
+/// Panics unless ggml and weighbridge give the same bits for the first million weights, none of them NaN.
 fn same_bits(tensor: &TensorView<'_>, data: &[u8], ggml: &dyn Fn(&[u8], &mut [f32])) {
     let rows = 256;
     let mut ours = vec![0.0_f32; rows * ROW];
@@ -201,11 +201,13 @@ fn same_bits(tensor: &TensorView<'_>, data: &[u8], ggml: &dyn Fn(&[u8], &mut [f3
         &data[..ours.len() / dtype.block_elements() * dtype.block_bytes()],
         &mut theirs,
     );
-    let same = ours
-        .iter()
-        .zip(&theirs)
-        .all(|(a, b)| a.to_bits() == b.to_bits());
-    assert!(same, "{dtype}: other bits than ggml");
+    let mut pairs = ours.iter().zip(&theirs);
+    let other =
+        pairs.position(|(ours, theirs)| ours.is_nan() || ours.to_bits() != theirs.to_bits());
+    if let Some(at) = other {
+        let (ours, theirs) = (ours[at], theirs[at]);
+        panic!("{dtype}: weight {at} is {ours:e}, ggml's is {theirs:e}");
+    }
 }
 
 /// f16 and bf16 outputs beside candle's `dequantize_f16`.
