@@ -21,6 +21,12 @@ impl TensorView<'_> {
     /// An f32 result is bit-equal to ggml's `dequantize_row_*`; f16 and bf16 results are that value
     /// rounded to nearest, ties to even. NVFP4 is decoded without its `.scale` tensor.
     ///
+    /// Outputs of more than a million elements are split over the threads of rayon's current pool (feature
+    /// `rayon`): call this inside `ThreadPool::install` to choose another one, or use
+    /// [`dequantize_rows_into`](Self::dequantize_rows_into), which stays on the calling thread. Values do
+    /// not depend on it. Decode into memory that was used before where speed counts: the system hands out
+    /// fresh pages several times more slowly than they are filled.
+    ///
     /// # Errors
     /// `Caller` if `out` has another length or the tensor has no data; `Unsupported` for types
     /// without an agreed value (6-bit floats, complex, torch's quantized types, opaque).
