@@ -22,17 +22,18 @@ pub(super) fn f16_at(block: &[u8], at: usize) -> f32 {
 ///
 /// `half::f16::to_f32` asks for the processor's features inside the loop. Here the bits of the
 /// half, moved to the place of a float's, mean a number 2^112 too small; one exact multiplication
-/// puts subnormals right too, and infinity and NaN keep their bits.
+/// puts subnormals right too. Infinity and NaN keep their bits, but a NaN becomes quiet, as F16C and
+/// `half` make it.
 #[inline(always)]
 pub(super) fn f16_to_f32(bits: u16) -> f32 {
     const SCALE: f32 = f32::from_bits((112 + 127) << 23);
     let sign = u32::from(bits & 0x8000) << 16;
     let moved = u32::from(bits & 0x7fff) << 13;
     let finite = (f32::from_bits(moved) * SCALE).to_bits();
-    let magnitude = if bits & 0x7c00 == 0x7c00 {
-        moved | 0x7f80_0000
-    } else {
-        finite
+    let magnitude = match bits & 0x7fff {
+        0x7c00 => 0x7f80_0000,
+        0x7c01.. => moved | 0x7fc0_0000,
+        _ => finite,
     };
     f32::from_bits(sign | magnitude)
 }

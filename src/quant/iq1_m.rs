@@ -18,11 +18,7 @@ pub(super) const BYTES: usize = 56;
 /// Decodes one block.
 pub(super) fn decode(block: &[u8; BYTES], out: &mut [f32; ELEMENTS]) {
     let scales: [u16; 4] = std::array::from_fn(|at| u16_at(block, 48 + 2 * at));
-    let bits = (scales[0] >> 12)
-        | (scales[1] >> 8) & 0x00f0
-        | (scales[2] >> 4) & 0x0f00
-        | scales[3] & 0xf000;
-    let d = f16_to_f32(bits);
+    let d = f16_to_f32(scale_bits(scales));
     for part in 0..32 {
         let (group, half) = (part / 4, part % 4 / 2);
         let scale = (scales[group / 2] >> (6 * (group % 2) + 3 * half)) & 7;
@@ -34,4 +30,9 @@ pub(super) fn decode(block: &[u8; BYTES], out: &mut [f32; ELEMENTS]) {
             out[8 * part + place] = scaled * (f32::from(value) + shift);
         }
     }
+}
+
+/// The half of the block, from the top nibbles of the four words.
+pub(super) fn scale_bits(scales: [u16; 4]) -> u16 {
+    (scales[0] >> 12) | (scales[1] >> 8) & 0x00f0 | (scales[2] >> 4) & 0x0f00 | scales[3] & 0xf000
 }

@@ -2,9 +2,9 @@
 //!
 //! Scalar code, exact: a product of scale and integers fits the 24 bits of an f32, so that the only
 //! rounding is the last addition, and no order of operations can change a result. A new type is a
-//! file here, a row in `decoder` and a row in [`crate::dtype`].
+//! file here, a row in `decoder` and a row in [`crate::dtype`]; a faster kernel for it is a file in
+//! `simd`, and a row there.
 
-#![forbid(unsafe_code)]
 #![allow(
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
@@ -16,6 +16,7 @@ mod convert;
 mod encode;
 mod output;
 mod plain;
+mod simd;
 
 mod grids;
 mod iq1_m;
@@ -60,13 +61,20 @@ use crate::error::{Caller, Error, Result};
 /// Values that pass through the stack on their way to a 16-bit type: a multiple of every block.
 const SCRATCH: usize = 1024;
 
+/// Outputs of at least this many bytes are stored past the cache. Measured on a processor with 32 MiB of L3
+/// (Zen 3, Q4_0, writing and then reading): stores past the cache take 1.9 times as long at 8 MiB, and
+/// 0.9 times at 16 MiB, 0.7 to 0.8 times beyond.
+const STREAMED_BYTES: usize = 16 * 1024 * 1024;
+
 /// Decodes the elements of one dtype.
 #[derive(Clone, Copy)]
 pub(crate) struct Decoder {
     block_bytes: usize,
     block_elements: usize,
-    /// Decodes as many whole blocks as both slices hold.
+    /// Decodes as many whole blocks as both slices hold: the truth, and the way of processors without
+    /// a kernel.
     decode: fn(&[u8], &mut [f32]),
+    kernel: Option<simd::Available>,
 }
 
 /// The decoder of `dtype`; `None` for types without an agreed value.
@@ -129,6 +137,7 @@ pub(crate) fn decoder(dtype: DType) -> Option<Decoder> {
         block_bytes: dtype.block_bytes(),
         block_elements: dtype.block_elements(),
         decode,
+        kernel: simd::kernel(dtype),
     })
 }
 
@@ -156,23 +165,46 @@ impl Decoder {
     /// # Errors
     /// `Caller` if `out` does not hold exactly the elements of `bytes`.
     pub(crate) fn decode_into<T: Output>(&self, bytes: &[u8], out: &mut [T]) -> Result<()> {
-        let expected = self.elements_in(bytes.len());
-        if out.len() != expected || !bytes.len().is_multiple_of(self.block_bytes) {
-            return Err(Error::caller(Caller::OutputLength {
-                unit: "elements",
-                found: out.len() as u64,
-                expected: expected as u64,
-            }));
-        }
+        self.expect_blocks(bytes, out)?;
         #[cfg(feature = "rayon")]
-        parallel::decode(self, bytes, out);
+        parallel::decode(self, bytes, out, is_streamed(out));
         #[cfg(not(feature = "rayon"))]
-        self.decode_on_one_thread(bytes, out);
+        self.decode_on_one_thread(bytes, out, is_streamed(out));
         Ok(())
     }
 
+    /// As [`decode_into`](Self::decode_into), on this thread.
+    #[inline]
+    pub(crate) fn decode_here<T: Output>(&self, bytes: &[u8], out: &mut [T]) -> Result<()> {
+        self.expect_blocks(bytes, out)?;
+        self.decode_on_one_thread(bytes, out, is_streamed(out));
+        Ok(())
+    }
+
+    #[inline]
+    fn expect_blocks<T>(&self, bytes: &[u8], out: &[T]) -> Result<()> {
+        let expected = self.elements_in(bytes.len());
+        if out.len() == expected && bytes.len().is_multiple_of(self.block_bytes) {
+            return Ok(());
+        }
+        Err(Error::caller(Caller::OutputLength {
+            unit: "elements",
+            found: out.len() as u64,
+            expected: expected as u64,
+        }))
+    }
+
     /// Decodes whole blocks; both slices hold the same number of them.
-    fn decode_on_one_thread<T: Output>(&self, bytes: &[u8], out: &mut [T]) {
+    #[inline]
+    fn decode_on_one_thread<T: Output>(&self, bytes: &[u8], out: &mut [T], streamed: bool) {
+        match self.kernel {
+            Some(kernel) => kernel.decode(bytes, out, streamed),
+            None => self.decode_scalar(bytes, out),
+        }
+    }
+
+    /// The scalar code, which gives f32.
+    fn decode_scalar<T: Output>(&self, bytes: &[u8], out: &mut [T]) {
         if let Some(out) = T::as_f32(out) {
             (self.decode)(bytes, out);
             return;
@@ -187,4 +219,9 @@ impl Decoder {
             }
         }
     }
+}
+
+/// Whether an output is so large that it is stored past the cache.
+fn is_streamed<T>(out: &[T]) -> bool {
+    size_of_val(out) >= STREAMED_BYTES
 }

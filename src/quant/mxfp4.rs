@@ -28,7 +28,7 @@ pub(super) fn decode(block: &[u8; BYTES], out: &mut [f32; ELEMENTS]) {
 }
 
 /// 2^(e − 128): the two smallest are subnormal (`ggml_e8m0_to_fp32_half`).
-fn half_exponent(exponent: u8) -> f32 {
+pub(super) fn half_exponent(exponent: u8) -> f32 {
     match exponent {
         0 | 1 => f32::from_bits(0x0020_0000 << exponent),
         _ => f32::from_bits((u32::from(exponent) - 1) << 23),

@@ -16,7 +16,7 @@ pub(super) const BYTES: usize = 36;
 /// Decodes one block.
 pub(super) fn decode(block: &[u8; BYTES], out: &mut [f32; ELEMENTS]) {
     for group in 0..4 {
-        let d = half_scale(block[group]);
+        let d = HALF_SCALES[usize::from(block[group])];
         let qs = &block[4 + 8 * group..][..8];
         for (at, &byte) in qs.iter().enumerate() {
             out[16 * group + at] = d * TABLE[usize::from(byte & 15)];
@@ -25,18 +25,23 @@ pub(super) fn decode(block: &[u8; BYTES], out: &mut [f32; ELEMENTS]) {
     }
 }
 
-/// Half of an unsigned float of 4 exponent and 3 mantissa bits; 0x7f is 0; bit 7 is
-/// ignored, but 0xff is not 0x7f
-/// (`ggml_ue4m3_to_fp32`).
-fn half_scale(byte: u8) -> f32 {
-    let mantissa = f32::from(byte & 7);
-    let exponent = i32::from(byte >> 3 & 15);
-    if byte == 0x7f {
-        0.0
-    } else if exponent == 0 {
-        mantissa * (1.0 / 512.0) * 0.5
-    } else {
-        let power = f32::from_bits(((exponent - 7 + 127) as u32) << 23);
-        (1.0 + mantissa / 8.0) * power * 0.5
+/// Half of an unsigned float of 4 exponent and 3 mantissa bits; 0x7f is 0; bit 7 is ignored, but 0xff is
+/// not 0x7f (`ggml_ue4m3_to_fp32`).
+pub(super) static HALF_SCALES: [f32; 256] = {
+    let mut table = [0.0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mantissa = (byte & 7) as f32;
+        let exponent = (byte >> 3 & 15) as u32;
+        table[byte] = if byte == 0x7f {
+            0.0
+        } else if exponent == 0 {
+            mantissa * (1.0 / 512.0) * 0.5
+        } else {
+            let power = f32::from_bits((exponent + 127 - 7) << 23);
+            (1.0 + mantissa / 8.0) * power * 0.5
+        };
+        byte += 1;
     }
-}
+    table
+};

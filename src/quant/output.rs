@@ -6,7 +6,11 @@ use half::{bf16, f16};
 ///
 /// Every decoder gives an f32; the 16-bit types take that value rounded to nearest, ties to even.
 /// Sealed.
-pub trait Output: Copy + Send + Sync + private::Sealed {
+pub trait Output: bytemuck::Pod + Send + Sync + private::Sealed {
+    /// Which of the three.
+    #[doc(hidden)]
+    const KIND: Kind;
+
     /// The f32, rounded.
     #[doc(hidden)]
     fn from_f32(value: f32) -> Self;
@@ -14,6 +18,15 @@ pub trait Output: Copy + Send + Sync + private::Sealed {
     /// The slice itself where no rounding is needed.
     #[doc(hidden)]
     fn as_f32(out: &mut [Self]) -> Option<&mut [f32]>;
+}
+
+/// An output type as a value, for kernels that are written once for all three.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    F32,
+    F16,
+    Bf16,
 }
 
 mod private {
@@ -24,6 +37,8 @@ mod private {
 }
 
 impl Output for f32 {
+    const KIND: Kind = Kind::F32;
+
     fn from_f32(value: f32) -> Self {
         value
     }
@@ -33,6 +48,8 @@ impl Output for f32 {
 }
 
 impl Output for f16 {
+    const KIND: Kind = Kind::F16;
+
     fn from_f32(value: f32) -> Self {
         Self::from_f32(value)
     }
@@ -42,6 +59,8 @@ impl Output for f16 {
 }
 
 impl Output for bf16 {
+    const KIND: Kind = Kind::Bf16;
+
     fn from_f32(value: f32) -> Self {
         Self::from_f32(value)
     }

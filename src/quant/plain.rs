@@ -49,7 +49,7 @@ const E5M2FNUZ: [f32; 256] = Small {
 .table();
 
 /// The 4-bit float of 2 exponent bits and 1 mantissa bit (OCP Microscaling Formats v1.0, 5.3.3).
-const E2M1: [f32; 16] = [
+pub(super) const E2M1: [f32; 16] = [
     0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0,
 ];
 

@@ -39,7 +39,7 @@ pub(super) fn signed(value: i8, signs: u8, place: usize) -> f32 {
 
 /// The eight signs of a 7-bit code: the eighth makes their number even (`ksigns_iq2xs`).
 #[inline(always)]
-pub(super) fn even_signs(code: u32) -> u8 {
+pub(super) const fn even_signs(code: u32) -> u8 {
     let code = (code & 127) as u8;
     code | ((code.count_ones() & 1) as u8) << 7
 }

@@ -1,0 +1,41 @@
+//! Q3_K: pairs of bits and a bit above them, each 16 with a 6-bit scale.
+
+use std::arch::x86_64::*;
+
+use super::slot::Slot;
+use super::vector::{TOP, every, half_at, pairs, put_scaled, scales_16, twice_16};
+use crate::quant::convert::u32_at;
+use crate::quant::q3_k::BYTES;
+
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
+    let scales = scales_16(scales(block), half_at(block, 108) * TOP);
+    let high = [0, 16].map(|side| twice_16(block, side));
+    for half in 0..2 {
+        let sides = [0, 16].map(|side| pairs(twice_16(block, 32 + 32 * half + side)));
+        for pair in 0..4 {
+            let bit = _mm256_set1_epi8((1_u8 << (4 * half + pair)).cast_signed());
+            for (side, pairs) in sides.iter().enumerate() {
+                let set = _mm256_and_si256(high[side], bit);
+                let clear = _mm256_cmpeq_epi8(set, _mm256_setzero_si256());
+                // Less 4 where the bit is clear.
+                let less = _mm256_and_si256(clear, _mm256_set1_epi8(-4));
+                let group = 8 * half + 2 * pair + side;
+                put_scaled(out, 2 * group, _mm256_or_si256(pairs[pair], less), every(scales[group]));
+            }
+        }
+    }
+}
+
+/// The 16 scales less 32. Eight bytes hold their low halves, four bytes their upper two bits.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+fn scales(block: &[u8; BYTES]) -> __m128i {
+    let [first, second, high] = [96, 100, 104].map(|at| u32_at(block, at).cast_signed());
+    let low = _mm_set_epi32(second >> 4, first >> 4, second, first);
+    let high = _mm_set_epi32(high >> 2, high, high << 2, high << 4);
+    let low = _mm_and_si128(low, _mm_set1_epi8(0x0f));
+    let high = _mm_and_si128(high, _mm_set1_epi8(0x30));
+    _mm_sub_epi8(_mm_or_si128(low, high), _mm_set1_epi8(32))
+}

@@ -1,0 +1,12 @@
+//! Q8_K: bytes times the scale.
+
+use super::slot::Slot;
+use super::vector::{every, plain_nan, put_bytes};
+use crate::quant::convert::u32_at;
+use crate::quant::q8_k::BYTES;
+
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
+    put_bytes(out, block, 4, every(plain_nan(f32::from_bits(u32_at(block, 0)))));
+}

@@ -1,0 +1,67 @@
+//! Where eight values go: into memory as usual, or past the cache.
+
+#![expect(unsafe_code, reason = "stores past the cache have no safe form")]
+
+use std::arch::x86_64::{__m128i, _mm_sfence, _mm_stream_si128};
+
+use bytemuck::NoUninit;
+
+use super::super::super::output::{Kind, Output};
+
+/// Room for eight values of an output type.
+pub(super) trait Slot {
+    /// The output type.
+    const KIND: Kind;
+
+    /// Stores `values`: as many bytes as eight values of the output type have.
+    fn write<V: NoUninit>(&mut self, values: V);
+}
+
+impl<T: Output> Slot for [T; 8] {
+    const KIND: Kind = T::KIND;
+
+    #[inline(always)]
+    fn write<V: NoUninit>(&mut self, values: V) {
+        bytemuck::bytes_of_mut(self).copy_from_slice(bytemuck::bytes_of(&values));
+    }
+}
+
+/// Eight values that are stored past the cache. Their address is a multiple of 16.
+#[repr(C, align(16))]
+pub(super) struct Streamed<T>([T; 8]);
+
+impl<T: Output> Slot for Streamed<T> {
+    const KIND: Kind = T::KIND;
+
+    #[inline(always)]
+    fn write<V: NoUninit>(&mut self, values: V) {
+        let bytes = bytemuck::bytes_of(&values);
+        assert_eq!(bytes.len(), size_of::<Self>());
+        let lanes: *mut __m128i = std::ptr::from_mut(self).cast();
+        for (at, lane) in bytes.as_chunks::<16>().0.iter().enumerate() {
+            let lane = bytemuck::cast(*lane);
+            // SAFETY: `lanes` points to `size_of::<Self>()` bytes borrowed exclusively, aligned to
+            // 16 by the type; `at` counts the 16-byte parts of as many bytes. SSE2 is part of x86-64.
+            // Nothing reads the bytes before the fence of `streamed`, which holds the borrow.
+            unsafe { _mm_stream_si128(lanes.add(at), lane) }
+        }
+    }
+}
+
+/// Hands `out` to `fill` as slots past the cache, and waits until all stores have arrived. `false`
+/// without a call if `out` is not aligned for that.
+#[inline]
+#[target_feature(enable = "sse2")]
+pub(super) fn streamed<T: Output>(out: &mut [T], fill: impl FnOnce(&mut [Streamed<T>])) -> bool {
+    // SAFETY: `Streamed<T>` is `repr(C)` over `[T; 8]`, whose size (16 or 32 bytes for the three
+    // outputs) is a multiple of the alignment, so that it has no padding; every output type is plain data, every
+    // bit pattern of which is a value.
+    let (head, slots, tail) = unsafe { out.align_to_mut::<Streamed<T>>() };
+    if !head.is_empty() || !tail.is_empty() {
+        return false;
+    }
+    fill(slots);
+    // Makes the stores visible in order with all that follow, on this thread and others.
+    _mm_sfence();
+    true
+}
