@@ -31,7 +31,7 @@
 //! |---|---|---|
 //! | safetensors | all 22 dtypes, unknown ones as opaque entries | – |
 //! | GGUF | versions 1 to 3, either byte order, all 35 live ggml types, split models | – |
-//! | PyTorch | zip, legacy stream, tar, TorchScript, `torch.package`, PT2, bare and stacked pickles, distributed folders, shard indexes; any of them in a tar or tar.gz (NeMo) | TorchScript before 1.3 |
+//! | PyTorch | zip, legacy stream, tar, TorchScript, `torch.package`, PT2, bare and stacked pickles, distributed folders, shard indexes; any of them in a tar or tar.gz (NeMo) | – |
 //!
 //! # Promises
 //!
