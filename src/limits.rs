@@ -268,10 +268,16 @@ impl Budget {
     ///
     /// # Errors
     /// `Limit` if the heap budget is spent, `Io` if the machine has no memory left.
+    #[inline]
     pub fn grow<T>(&mut self, vector: &mut Vec<T>) -> Result<()> {
         if vector.len() < vector.capacity() {
             return Ok(());
         }
+        self.grow_full(vector)
+    }
+
+    #[cold]
+    fn grow_full<T>(&mut self, vector: &mut Vec<T>) -> Result<()> {
         // Large blocks grow in place by remapping: small steps cost little time and save memory.
         const LARGE: usize = 64 * 1024;
         let length = vector.len();

@@ -11,10 +11,13 @@ use crate::limits::Budget;
 /// one large number does not cost a large list.
 #[derive(Default)]
 pub(super) struct Memo {
-    dense: Vec<Option<NodeId>>,
+    /// [`FREE`] where a number is not taken: half the size of an `Option`.
+    dense: Vec<NodeId>,
     sparse: HashMap<u64, NodeId>,
     filled: u64,
 }
+
+const FREE: NodeId = NodeId(u32::MAX);
 
 impl Memo {
     /// How many numbers are taken: the next number of MEMOIZE.
@@ -27,7 +30,7 @@ impl Memo {
             .ok()
             .and_then(|index| self.dense.get(index));
         match dense {
-            Some(slot) => *slot,
+            Some(&node) => (node != FREE).then_some(node),
             None => self.sparse.get(&index).copied(),
         }
     }
@@ -53,16 +56,17 @@ impl Memo {
         while to_u64(self.dense.len()) <= index {
             budget.grow(&mut self.dense)?;
             // A number may wait in the map until the list has grown up to it.
-            let moved = self.sparse.remove(&to_u64(self.dense.len()));
-            if moved.is_some() {
-                self.filled = self.filled.saturating_add(1);
+            let mut moved = None;
+            if !self.sparse.is_empty() {
+                moved = self.sparse.remove(&to_u64(self.dense.len()));
+                self.filled = self.filled.saturating_add(u64::from(moved.is_some()));
             }
-            self.dense.push(moved);
+            self.dense.push(moved.unwrap_or(FREE));
         }
         if let Some(slot) = usize::try_from(index)
             .ok()
             .and_then(|index| self.dense.get_mut(index))
-            && slot.replace(node).is_none()
+            && std::mem::replace(slot, node) == FREE
         {
             self.filled = self.filled.saturating_add(1);
         }

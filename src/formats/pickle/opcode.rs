@@ -48,6 +48,7 @@ macro_rules! opcodes {
 
             /// The opcode of a byte.
             #[must_use]
+            #[inline]
             pub const fn from_byte(byte: u8) -> Option<Self> {
                 match byte { $($byte => Some(Self::$variant),)* _ => None }
             }
@@ -70,6 +71,7 @@ macro_rules! opcodes {
                 match self { $(Self::$variant => $protocol,)* }
             }
 
+            #[inline]
             pub(super) const fn argument(self) -> Argument {
                 match self { $(Self::$variant => Argument::$argument,)* }
             }

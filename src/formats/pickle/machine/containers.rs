@@ -70,6 +70,7 @@ impl Machine<'_, '_> {
     }
 
     /// Whether a value has a hash as far as one can know: what a call gives may have one.
+    #[inline]
     pub(super) fn is_hashable(&self, id: NodeId) -> bool {
         !matches!(
             self.tree.node(id),
