@@ -3,16 +3,37 @@
 //! Source: CPython 3.11 `Lib/_compat_pickle.py`, `IMPORT_MAPPING` and `NAME_MAPPING`; applied by
 //! `find_class` to streams of a protocol below 3.
 
-/// The module and name that CPython 3 imports for a global of a protocol 0 to 2 stream.
-pub(super) fn python3<'a>(module: &'a str, name: &'a str) -> (&'a str, &'a str) {
-    if let Ok(place) = NAMES.binary_search_by(|row| (row.0, row.1).cmp(&(module, name)))
-        && let Some(&(_, _, module, name)) = NAMES.get(place)
-    {
-        return (module, name);
+/// A row of one of the tables below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Translation {
+    /// Module and name change.
+    Name(u16),
+    /// The module changes.
+    Module(u16),
+}
+
+impl Translation {
+    /// What CPython 3 does with a global of a protocol 0 to 2 stream; `None` if it takes it as it is.
+    pub(super) fn find(module: &str, name: &str) -> Option<Self> {
+        if let Ok(place) = NAMES.binary_search_by(|row| (row.0, row.1).cmp(&(module, name))) {
+            return u16::try_from(place).ok().map(Self::Name);
+        }
+        let place = MODULES.binary_search_by(|row| row.0.cmp(module)).ok()?;
+        u16::try_from(place).ok().map(Self::Module)
     }
-    match MODULES.binary_search_by(|row| row.0.cmp(module)) {
-        Ok(place) => (MODULES.get(place).map_or(module, |row| row.1), name),
-        Err(_) => (module, name),
+
+    /// The module and name that are looked up.
+    pub(super) fn apply<'a>(self, module: &'a str, name: &'a str) -> (&'a str, &'a str) {
+        match self {
+            Self::Name(place) => match NAMES.get(usize::from(place)) {
+                Some(&(_, _, module, name)) => (module, name),
+                None => (module, name),
+            },
+            Self::Module(place) => {
+                let row = MODULES.get(usize::from(place));
+                (row.map_or(module, |row| row.1), name)
+            }
+        }
     }
 }
 
@@ -284,6 +305,10 @@ mod tests {
 
     #[test]
     fn names_win_over_modules() {
+        let python3 = |module, name| match Translation::find(module, name) {
+            Some(found) => found.apply(module, name),
+            None => (module, name),
+        };
         assert_eq!(python3("__builtin__", "xrange"), ("builtins", "range"));
         assert_eq!(python3("__builtin__", "eval"), ("builtins", "eval"));
         assert_eq!(python3("torch", "Size"), ("torch", "Size"));

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use super::opcode::Opcode;
+use super::python2::Translation;
 
 /// Bytes of the longest name, key or other text that is looked at as such. Honest ones have fewer than
 /// 200.
@@ -83,7 +84,8 @@ pub(super) const EMPTY: u32 = u32::MAX;
 pub(super) struct GlobalNode {
     pub(super) module: Text,
     pub(super) name: Text,
-    pub(super) protocol: u8,
+    /// Found once: it is looked at each time the global is.
+    pub(super) translation: Option<Translation>,
 }
 
 /// The result of a call that was not made.
@@ -337,10 +339,9 @@ impl Tree<'_> {
                 .unwrap_or_default()
         };
         let (raw_module, raw_name) = (text(global.module), text(global.name));
-        let (module, name) = if global.protocol < 3 {
-            super::python2::python3(raw_module, raw_name)
-        } else {
-            (raw_module, raw_name)
+        let (module, name) = match global.translation {
+            Some(translation) => translation.apply(raw_module, raw_name),
+            None => (raw_module, raw_name),
         };
         Some(Global {
             module,

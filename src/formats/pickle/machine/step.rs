@@ -6,6 +6,7 @@ use crate::bytes::{to_u64, to_usize};
 use crate::error::{Error, Malformed, Result};
 use crate::formats::pickle::event::{Anomaly, EventKind};
 use crate::formats::pickle::opcode::Opcode;
+use crate::formats::pickle::python2::Translation;
 use crate::formats::pickle::text;
 use crate::formats::pickle::tree::{EMPTY, GlobalNode, LONGEST_NAME, Node, NodeId, Text};
 
@@ -381,8 +382,15 @@ impl Machine<'_, '_> {
         self.tree.globals.push(GlobalNode {
             module,
             name,
-            protocol: self.protocol,
+            translation: None,
         });
+        if self.protocol < 3 {
+            let global = self.tree.global_at(index);
+            let found = global.and_then(|it| Translation::find(it.raw_module, it.raw_name));
+            if let Some(global) = self.tree.globals.last_mut() {
+                global.translation = found;
+            }
+        }
         let node = self.node(Node::Global(index))?;
         if self.tree.global_at(index).is_none_or(|global| {
             // An empty name can only come from bytes that are no UTF-8, or an empty line.
