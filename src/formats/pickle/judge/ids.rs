@@ -51,12 +51,17 @@ pub(super) fn is_harmless_within(surroundings: Surroundings, global: Global<'_>)
 /// `("module", class, file, source)`, or `(class, …)` in the tar archives of torch 0.1.
 #[must_use]
 pub fn is_module_id(tree: &Tree<'_>, id: NodeId) -> bool {
+    module_class(tree, id).is_some()
+}
+
+/// The class that such an id names.
+pub(super) fn module_class<'t>(tree: &'t Tree<'_>, id: NodeId) -> Option<Global<'t>> {
     match tree.sequence(id) {
-        Some(&[kind, class, ..]) => {
-            let old = tree.global(kind).is_some();
-            old || (tree.str(kind) == Some("module") && tree.global(class).is_some())
-        }
-        _ => false,
+        Some(&[kind, class, ..]) => tree.global(kind).or_else(|| {
+            let named = tree.str(kind) == Some("module");
+            tree.global(class).filter(|_| named)
+        }),
+        _ => None,
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Machine<'a, 's> {
     /// Where the open frame ends.
     frame_end: usize,
     opcodes: u64,
+    /// Steps that the hashes of all keys would take.
+    hashed: u64,
 }
 
 impl<'a, 's> Machine<'a, 's> {
@@ -64,6 +66,7 @@ impl<'a, 's> Machine<'a, 's> {
             opcode: Opcode::Stop,
             frame_end: 0,
             opcodes: 0,
+            hashed: 0,
         }
     }
 
