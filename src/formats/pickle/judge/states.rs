@@ -135,7 +135,8 @@ pub(super) fn dtype(
     let flexible = matches!(kind, 'S' | 'U' | 'V' | 'a');
     let none = |id: NodeId| matches!(tree.value(id), Value::None);
     let plain = none(subarray) && none(names) && none(fields);
-    if !flexible && !(plain && bytes == -1) {
+    let simple = plain && bytes == -1;
+    if !flexible && !simple {
         return Some("parts that only records and texts have");
     }
     // Whoever reads a pointer from bytes follows it.

@@ -2,6 +2,7 @@
 
 mod containers;
 mod fetch;
+mod numbers;
 mod step;
 
 use super::Loaded;

@@ -3,7 +3,7 @@
 use super::fetch::Fetched;
 use super::{HIGHEST_PROTOCOL, Machine};
 use crate::bytes::{to_u64, to_usize};
-use crate::error::{Error, ErrorKind, Malformed, Result};
+use crate::error::{Error, Malformed, Result};
 use crate::formats::pickle::event::{Anomaly, EventKind};
 use crate::formats::pickle::opcode::Opcode;
 use crate::formats::pickle::text;
@@ -186,44 +186,6 @@ impl Machine<'_, '_> {
             self.anomaly(Anomaly::Buffer);
         }
         Ok(())
-    }
-
-    fn push_integer(&mut self, digits: &[u8]) -> Result<()> {
-        let plain =
-            text::check_leading_zeros(digits).and_then(|()| text::integer(digits, self.budget));
-        let value = match plain {
-            // What no pickler writes and CPython takes must not end the walk: the rest would run unseen.
-            Err(error) if error.kind() == ErrorKind::Malformed && text::is_odd_integer(digits) => {
-                self.anomaly(Anomaly::Number);
-                None
-            }
-            plain => plain?,
-        };
-        self.push_node(value.map_or(Node::BigDecimal, Node::Int))
-    }
-
-    /// One unpickler takes floats with spaces and underscores and beyond all bounds, the next does not.
-    fn float(&mut self, line: &[u8]) -> Result<f64> {
-        text::float(line).or_else(|error| {
-            let plain = text::plain(line);
-            let value = std::str::from_utf8(&plain).ok();
-            let value = value.and_then(|value| value.parse().ok()).ok_or(error)?;
-            self.anomaly(Anomaly::Number);
-            Ok(value)
-        })
-    }
-
-    fn memo_index(&mut self, digits: &[u8]) -> Result<u64> {
-        let index = match text::integer(digits, self.budget) {
-            Err(error) if error.kind() == ErrorKind::Malformed && text::is_odd_integer(digits) => {
-                self.anomaly(Anomaly::Number);
-                text::integer(&text::plain(digits), self.budget)?
-            }
-            index => index?,
-        };
-        index
-            .and_then(|index| u64::try_from(index).ok())
-            .ok_or_else(|| Error::unexpected("a memo index", "negative or huge", "0 or more"))
     }
 
     /// Decodes a text argument into the pool, which never grows beyond the input's length.
