@@ -307,7 +307,12 @@ fn scalar(tree: &Tree<'_>, arguments: &[NodeId]) -> Option<&'static str> {
     let &[dtype, data] = arguments else {
         return Some("not a type and bytes");
     };
-    let is_data = is_bytes(tree, data);
+    // A record with objects has an array of itself.
+    let is_array =
+        |class: Global<'_>| MULTIARRAY.contains(&class.module) && class.name == "_reconstruct";
+    let made = tree.object(data).map(|object| object.callable);
+    let made = made.and_then(|class| tree.global(class));
+    let is_data = is_bytes(tree, data) || made.is_some_and(is_array);
     let plain = array_kind(tree, dtype).is_some_and(|kind| kind != 'O');
     refuse(!plain || !is_data, "not a type and bytes")
 }
