@@ -102,6 +102,14 @@ impl Judge {
             .push(finding.at(event.offset).in_stream(&self.stream));
     }
 
+    /// A call in words, as long as a finding of the code would be kept: a memo may repeat it a million times.
+    fn words(&self, code: &str, tree: &Tree<'_>, function: NodeId, arguments: NodeId) -> String {
+        if self.findings.is_full(code) {
+            return String::new();
+        }
+        words::call(tree, function, arguments)
+    }
+
     /// What the policy says, and what the surroundings add to it.
     fn standing(&self, global: Global<'_>) -> Standing<'_> {
         if global.name.contains('.') {
@@ -143,19 +151,19 @@ impl Judge {
             return;
         }
         let Some(global) = callable(tree, function) else {
-            let call = words::call(tree, function, arguments);
+            let call = self.words("dynamic-call", tree, function, arguments);
             let message = format!("loading it would call what is no global: {call}");
             return self.report(Verdict::Dangerous, "dynamic-call", event, message);
         };
         match self.standing(global) {
             Standing::Dangerous(_) => {
-                let call = words::call(tree, function, arguments);
+                let call = self.words("dangerous-call", tree, function, arguments);
                 let message = format!("loading it would call {call}");
                 self.report(Verdict::Dangerous, "dangerous-call", event, message);
             }
             Standing::Tensor | Standing::Data => {
                 if let Some(why) = signatures::objection(tree, &self.policy, global, list) {
-                    let call = words::call(tree, function, arguments);
+                    let call = self.words("arguments", tree, function, arguments);
                     let message = format!("no pickler writes {call}: {why}");
                     self.report(Verdict::Malformed, "arguments", event, message);
                 }
