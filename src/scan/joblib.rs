@@ -53,6 +53,8 @@ pub(super) struct Heard {
     pub(super) imports: bool,
     /// Something is called; likewise.
     pub(super) calls: bool,
+    /// It comes to a STOP, and may be refused all the same.
+    pub(super) stops: bool,
 }
 
 impl Listener {
@@ -110,6 +112,7 @@ impl Sink for Listener {
                     self.heard.imports |= tree.global(id).is_some_and(pickle::is_plausible);
                 }
                 EventKind::Call { .. } => self.heard.calls = true,
+                EventKind::Stop => self.heard.stops = true,
                 _ => {}
             }
         }

@@ -38,7 +38,8 @@ pub(super) fn look<'a>(look: &mut Look<'a, '_>, part: &Part<'a>) -> String {
     let runs = walked.findings.verdict() >= Verdict::Unrecognised
         && walked.heard.imports
         && walked.heard.calls;
-    if broken && !dangerous && !runs {
+    let stops = walked.heard.stops;
+    if broken && !dangerous && !runs && !stops {
         if !has_magic && text::is_text(bytes) {
             return text::look(look, part);
         }
@@ -146,6 +147,7 @@ fn walk<'a>(look: &mut Look<'a, '_>, part: &Part<'a>) -> Walked<'a> {
         walked.heard.arrays |= heard.arrays;
         walked.heard.imports |= heard.imports;
         walked.heard.calls |= heard.calls;
+        walked.heard.stops |= heard.stops;
         if heard.arrays {
             walked
                 .findings

@@ -6,7 +6,7 @@
 //! There is no function in this module that could be called on a file's behalf.
 //!
 //! Rules: CPython 3.11 `Lib/pickle.py`, `Modules/_pickle.c`; protocols 0 to 5, all 68 opcodes.
-//! Numbers written as text are plain decimals; other forms that CPython takes are reported.
+//! Stricter than CPython: numbers written as text must be plain decimals; what follows others is heard all the same.
 //!
 //! ```text
 //! | PROTO 2 | GLOBAL "torch._utils\n_rebuild_tensor_v2\n" | MARK | … | TUPLE | REDUCE | … | STOP |

@@ -36,6 +36,8 @@ pub(super) struct Machine<'a, 's> {
     opcodes: u64,
     /// Steps that the hashes of all keys would take.
     hashed: u64,
+    /// A number that is refused, once everything behind it was heard.
+    refused: Option<Error>,
 }
 
 impl<'a, 's> Machine<'a, 's> {
@@ -68,6 +70,7 @@ impl<'a, 's> Machine<'a, 's> {
             frame_end: 0,
             opcodes: 0,
             hashed: 0,
+            refused: None,
         }
     }
 
@@ -121,7 +124,10 @@ impl<'a, 's> Machine<'a, 's> {
             self.anomaly(Anomaly::Frame);
         }
         self.event(EventKind::Stop);
-        Ok(root)
+        match self.refused.take() {
+            Some(error) => Err(error),
+            None => Ok(root),
+        }
     }
 
     fn offset(&self, at: usize) -> u64 {

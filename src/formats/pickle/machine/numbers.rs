@@ -14,7 +14,7 @@ impl Machine<'_, '_> {
             text::check_leading_zeros(digits).and_then(|()| text::integer(digits, self.budget));
         let value = match plain {
             Err(error) if error.kind() == ErrorKind::Malformed && text::is_odd_integer(digits) => {
-                self.anomaly(Anomaly::Number);
+                self.refuse(error);
                 None
             }
             plain => plain?,
@@ -27,8 +27,10 @@ impl Machine<'_, '_> {
         text::float(line).or_else(|error| {
             let plain = text::plain(line);
             let value = std::str::from_utf8(&plain).ok();
-            let value = value.and_then(|value| value.parse().ok()).ok_or(error)?;
-            self.anomaly(Anomaly::Number);
+            let Some(value) = value.and_then(|value| value.parse().ok()) else {
+                return Err(error);
+            };
+            self.refuse(error);
             Ok(value)
         })
     }
@@ -36,7 +38,7 @@ impl Machine<'_, '_> {
     pub(super) fn memo_index(&mut self, digits: &[u8]) -> Result<u64> {
         let index = match text::integer(digits, self.budget) {
             Err(error) if error.kind() == ErrorKind::Malformed && text::is_odd_integer(digits) => {
-                self.anomaly(Anomaly::Number);
+                self.refuse(error);
                 text::integer(&text::plain(digits), self.budget)?
             }
             index => index?,
@@ -44,5 +46,11 @@ impl Machine<'_, '_> {
         index
             .and_then(|index| u64::try_from(index).ok())
             .ok_or_else(|| Error::unexpected("a memo index", "negative or huge", "0 or more"))
+    }
+    /// The pickle is refused at its end.
+    fn refuse(&mut self, error: Error) {
+        self.anomaly(Anomaly::Number);
+        let at = self.offset(self.start);
+        self.refused.get_or_insert(error.at(at));
     }
 }
