@@ -159,6 +159,12 @@ impl Findings {
         }
     }
 
+    /// Whether a code has as many findings as are kept: more are counted alone, and need no words.
+    pub(crate) fn is_full(&self, code: &str) -> bool {
+        let mut kept = self.kept.iter();
+        kept.any(|&(known, count)| known == code && count >= Self::MOST)
+    }
+
     /// Adds all of another list.
     pub fn append(&mut self, other: Self) {
         for finding in other.list {

@@ -10,6 +10,8 @@ mod containers;
 mod evasions;
 #[path = "scan/gadgets.rs"]
 mod gadgets;
+#[path = "scan/readers.rs"]
+mod readers;
 mod support;
 
 use std::collections::BTreeSet;
@@ -36,7 +38,7 @@ pub fn case(name: &str, bytes: Vec<u8>, verdict: Verdict, code: &'static str) ->
 }
 
 fn cases() -> Vec<Case> {
-    [gadgets::cases(), evasions::cases()].concat()
+    [gadgets::cases(), evasions::cases(), readers::cases()].concat()
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod globals;
 mod json;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Arc, LazyLock};
 
 use globals::{ALL, DANGEROUS, DATA, Listed, TENSOR, TORCH, TYPED, TYPED_MODULES};
@@ -168,14 +169,28 @@ impl Policy {
         if let Some(why) = named {
             return Standing::Dangerous(why);
         }
-        let mut above = Some(module);
-        while let Some(module) = above {
-            if let Some(why) = self.dangerous.get(module).and_then(|names| names.get(ALL)) {
-                return Standing::Dangerous(why);
+        // From the front, and only as far as some module is listed below: a name may have a thousand dots,
+        // and a million calls.
+        let mut found = Standing::Unrecognised;
+        let ends = module.match_indices('.').map(|(end, _)| end);
+        for end in ends.chain([module.len()]) {
+            let Some(above) = module.get(..end) else {
+                break;
+            };
+            let mut listed = self
+                .dangerous
+                .range::<str, _>((Bound::Included(above), Bound::Unbounded));
+            let Some((name, names)) = listed.next() else {
+                break;
+            };
+            if !name.starts_with(above) {
+                break;
             }
-            above = module.rsplit_once('.').map(|(above, _)| above);
+            if let Some(why) = names.get(ALL).filter(|_| name == above) {
+                found = Standing::Dangerous(why);
+            }
         }
-        Standing::Unrecognised
+        found
     }
 
     /// Whether a global is allowed.

@@ -29,6 +29,9 @@ const WRAPPERS: &[&str] = &[
     "Git LFS pointer (the model itself was not downloaded)",
 ];
 
+/// The end of a central directory, with nothing before it.
+const EMPTY_ZIP_BYTES: usize = 22;
+
 /// Bytes of a part: of the file, or of something inflated from it.
 #[derive(Clone)]
 pub(super) enum Data<'a> {
@@ -198,7 +201,16 @@ impl<'a> Look<'a, '_> {
         if bytes.is_empty() {
             return "empty".into();
         }
-        match formats::detect(bytes) {
+        let detected = formats::detect(bytes);
+        // An opcode that takes all up to the next line makes a pickle of any header. Loaders that do not look
+        // at what a file is, or look for other things, run what follows.
+        if matches!(
+            detected,
+            Ok(Format::Safetensors | Format::Gguf | Format::Tar)
+        ) {
+            pickles::suspected(self, part);
+        }
+        match detected {
             Ok(Format::Safetensors) if bytes.get(8) == Some(&b'{') => self.model(part),
             Ok(Format::Gguf) => self.model(part),
             Ok(Format::TorchZip) => zip::look(self, part),
@@ -221,7 +233,11 @@ impl<'a> Look<'a, '_> {
         match formats::name_of_other(bytes) {
             Some("NumPy array file") => numpy::look(self, part),
             Some("HDF5 file") => hdf5::look(self, part),
-            Some("empty zip archive") => "empty zip archive".into(),
+            Some("empty zip archive") if bytes.len() == EMPTY_ZIP_BYTES => {
+                "empty zip archive".into()
+            }
+            // Python's reader looks for the directory at the end, whatever stands before it.
+            Some("empty zip archive") => zip::look(self, part),
             Some(wrapper) if WRAPPERS.contains(&wrapper) => {
                 let severity = Severity::Verdict(Verdict::Incomplete);
                 let message =

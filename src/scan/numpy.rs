@@ -17,18 +17,21 @@ pub(super) fn look<'a>(look: &mut Look<'a, '_>, part: &Part<'a>) -> String {
     match header(part.data.bytes()) {
         Err(error) => look.error(&error.at(part.base), part),
         Ok((start, descr)) => {
-            // `'|O'`, or a record with a field `'O'`: objects are written as one pickle.
+            let length = part.data.bytes().len();
+            let array = Part {
+                stream: part.stream.clone(),
+                base: part.base.saturating_add(crate::bytes::to_u64(start)),
+                data: part.data.part(start, length),
+                depth: part.depth.saturating_add(1),
+                reason: Reason::Whole,
+                surroundings: part.surroundings,
+            };
+            // `'|O'`, or a record with a field `'O'`: objects are written as one pickle. NumPy evaluates the
+            // header, and has more names for objects than are told here: no array may hide a pickle.
             if descr.contains("O'") || descr.contains("O\"") {
-                let length = part.data.bytes().len();
-                let array = Part {
-                    stream: part.stream.clone(),
-                    base: part.base.saturating_add(crate::bytes::to_u64(start)),
-                    data: part.data.part(start, length),
-                    depth: part.depth.saturating_add(1),
-                    reason: Reason::Whole,
-                    surroundings: part.surroundings,
-                };
                 pickles::look(look, &array);
+            } else {
+                pickles::suspected(look, &array);
             }
         }
     }

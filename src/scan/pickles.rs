@@ -1,6 +1,6 @@
 //! Pickles: one or several in a row, those in bytes that a call is given, joblib's with arrays between.
 
-use super::joblib::Listener;
+use super::joblib::{Heard, Listener, Loader};
 use super::look::{Data, Look, Part, Reason, join};
 use super::text;
 use crate::bytes::{to_u64, to_usize};
@@ -14,8 +14,8 @@ struct Walked<'a> {
     findings: Findings,
     /// Why the first pickle could not be walked.
     error: Option<Error>,
-    /// Whether arrays stand between the opcodes.
-    foreign: bool,
+    /// What was heard of all of them.
+    heard: Heard,
     /// Where the last pickle ends.
     end: usize,
     embedded: Vec<Part<'a>>,
@@ -34,7 +34,12 @@ pub(super) fn look<'a>(look: &mut Look<'a, '_>, part: &Part<'a>) -> String {
         .error
         .as_ref()
         .is_some_and(|error| error.kind() != ErrorKind::Limit);
-    if broken && !dangerous {
+    // Something would be called before it breaks: then it is no text, and not just a start that fits.
+    let runs = walked.findings.verdict() >= Verdict::Unrecognised
+        && walked.heard.imports
+        && walked.heard.calls;
+    let stops = walked.heard.stops;
+    if broken && !dangerous && !runs && !stops {
         if !has_magic && text::is_text(bytes) {
             return text::look(look, part);
         }
@@ -59,7 +64,7 @@ pub(super) fn look<'a>(look: &mut Look<'a, '_>, part: &Part<'a>) -> String {
         look.error(&error, part);
         return "pickle".into();
     }
-    if walked.foreign {
+    if walked.heard.arrays {
         note_rest(look, part, walked.end);
         return "joblib".into();
     }
@@ -96,16 +101,17 @@ fn note_rest(look: &mut Look<'_, '_>, part: &Part<'_>, end: usize) {
 /// Bytes where no pickle should be: only one that imports something counts.
 pub(super) fn suspected<'a>(look: &mut Look<'a, '_>, part: &Part<'a>) -> &'static str {
     let walked = walk(look, part);
+    if let Some(error) = walked
+        .error
+        .as_ref()
+        .filter(|error| error.kind() == ErrorKind::Limit)
+    {
+        look.error(error, part);
+    }
     if walked.findings.verdict() < Verdict::Unrecognised {
         return "data";
     }
-    let imports = walked.findings.as_slice().iter().any(|finding| {
-        matches!(
-            finding.code,
-            "dangerous-global" | "unrecognised-global" | "extension"
-        )
-    });
-    if !imports {
+    if !walked.heard.imports {
         return "data";
     }
     let message = "a pickle stands where data should be";
@@ -125,7 +131,7 @@ fn walk<'a>(look: &mut Look<'a, '_>, part: &Part<'a>) -> Walked<'a> {
     let mut walked = Walked {
         findings: Findings::default(),
         error: None,
-        foreign: false,
+        heard: Heard::default(),
         end: 0,
         embedded: Vec::new(),
     };
@@ -135,10 +141,18 @@ fn walk<'a>(look: &mut Look<'a, '_>, part: &Part<'a>) -> Walked<'a> {
         let base = part.base.saturating_add(to_u64(walked.end));
         let mut budget = look.fresh();
         let judge = Judge::new("", budget.policy()).within(part.surroundings);
-        let mut listener = Listener::new(judge, base, look.fresh());
+        let mut listener = Listener::new(judge, base, look.fresh(), Loader::Joblib);
         let loaded = pickle::load(rest, base, &mut listener, &mut budget);
-        let (foreign, judge, inner) = listener.into_parts();
-        walked.foreign |= foreign;
+        let (heard, judge, inner) = listener.into_parts();
+        walked.heard.arrays |= heard.arrays;
+        walked.heard.imports |= heard.imports;
+        walked.heard.calls |= heard.calls;
+        walked.heard.stops |= heard.stops;
+        if heard.arrays {
+            walked
+                .findings
+                .append(others(look, part, rest, base, heard));
+        }
         if let Ok(loaded) = &loaded {
             for &id in judge.embedded() {
                 walked.embedded.extend(embedded(&loaded.tree, id, part));
@@ -158,7 +172,7 @@ fn walk<'a>(look: &mut Look<'a, '_>, part: &Part<'a>) -> Walked<'a> {
             }
             Err(_) => {
                 // What follows is no pickle, unless it asks for something before it breaks.
-                if found.verdict() == Verdict::Dangerous {
+                if found.verdict() == Verdict::Dangerous || heard.imports {
                     walked.findings.append(found);
                 }
                 return walked;
@@ -168,6 +182,33 @@ fn walk<'a>(look: &mut Look<'a, '_>, part: &Part<'a>) -> Walked<'a> {
         number = number.saturating_add(1);
     }
     walked
+}
+
+/// What loaders that do not know joblib's arrays, or not their padding, would do where they leave its way.
+fn others(look: &Look<'_, '_>, part: &Part<'_>, rest: &[u8], base: u64, joblib: Heard) -> Findings {
+    let mut findings = Findings::default();
+    for loader in [Loader::Plain, Loader::Unpadded] {
+        if loader == Loader::Unpadded && !joblib.padding {
+            continue;
+        }
+        let mut budget = look.fresh();
+        let judge = Judge::new("", budget.policy()).within(part.surroundings);
+        let mut listener = Listener::new(judge, base, look.fresh(), loader);
+        // It breaks in the middle of an array, mostly: only what it would have done before counts.
+        let loaded = pickle::load(rest, base, &mut listener, &mut budget);
+        let (heard, judge, _) = listener.into_parts();
+        if heard.imports || heard.calls {
+            findings.append(judge.into_findings());
+        }
+        if let Some(error) = loaded
+            .err()
+            .filter(|error| error.kind() == ErrorKind::Limit)
+        {
+            let severity = Severity::Verdict(Verdict::Incomplete);
+            findings.push(Finding::new(severity, "limit", error.to_string()).at(base));
+        }
+    }
+    findings
 }
 
 /// Bytes that a call was given, as a part of their own.

@@ -2,6 +2,7 @@
 
 use super::look::{Look, Part, join};
 use crate::bytes::to_usize;
+use crate::findings::{Finding, Severity, Verdict};
 use crate::formats::{self, tar, torch};
 
 /// A part that starts as a tar archive does.
@@ -34,6 +35,16 @@ pub(super) fn look<'a>(look: &mut Look<'a, '_>, part: &Part<'a>) -> String {
         };
         look.push(part, inner);
     }
-    look.add_all(&archive.into_findings(), part);
+    let findings = archive.into_findings();
+    let mut odd = findings.as_slice().iter();
+    if let Some(odd) = odd.find(|finding| finding.code == "special-member") {
+        // A link gives another member a name that a loader asks for, and not all types are known here.
+        let severity = Severity::Verdict(Verdict::Unrecognised);
+        let message = "links and members of other types: a loader may read what they lead to";
+        let mut finding = Finding::new(severity, "special-member", message);
+        finding.offset = odd.offset;
+        look.add(finding, part);
+    }
+    look.add_all(&findings, part);
     "tar".into()
 }

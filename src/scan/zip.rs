@@ -55,9 +55,7 @@ pub(super) fn look<'a>(look: &mut Look<'a, '_>, part: &Part<'a>) -> String {
     }
     for member in archive.members() {
         let inner = member.name.split_once('/').map_or("", |(_, inner)| inner);
-        let storage = torch && STORAGES.iter().any(|folder| inner.starts_with(folder));
-        let stored_storage = storage || (torch && inner.ends_with(".storage"));
-        if member.is_folder() || (stored_storage && !inner.ends_with(".pt")) {
+        if member.is_folder() || (torch && is_storage(inner)) {
             continue;
         }
         let surroundings = if script {
@@ -70,6 +68,14 @@ pub(super) fn look<'a>(look: &mut Look<'a, '_>, part: &Part<'a>) -> String {
     }
     look.add_all(&archive.into_findings(), part);
     content
+}
+
+/// Whether a name is one of those that torch gives to storages: in a folder of theirs, and without an ending
+/// by which another loader would know it.
+fn is_storage(name: &str) -> bool {
+    let last = name.rsplit('/').next().unwrap_or_default();
+    let plain = STORAGES.iter().any(|folder| name.starts_with(folder)) && !last.contains('.');
+    plain || last.ends_with(".storage") || (name.starts_with("xl.") && !name.contains('/'))
 }
 
 fn has_any(archive: &Archive<'_>, names: &[&str]) -> bool {

@@ -73,6 +73,10 @@ pub enum Anomaly {
     /// A buffer that stands outside the pickle, which nobody hands to the loader; or anything else made
     /// read-only.
     Buffer,
+    /// A number that is written as no pickler writes it: with white space, underscores or another base.
+    Number,
+    /// A key whose hash takes longer than the file is: tuples that hold one tuple many times.
+    HashBomb,
 }
 
 impl Anomaly {
@@ -89,6 +93,8 @@ impl Anomaly {
             Self::Protocol => "protocol",
             Self::Unhashable => "unhashable",
             Self::Buffer => "buffer",
+            Self::Number => "number",
+            Self::HashBomb => "hash-bomb",
         }
     }
 }

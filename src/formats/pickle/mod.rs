@@ -6,7 +6,7 @@
 //! There is no function in this module that could be called on a file's behalf.
 //!
 //! Rules: CPython 3.11 `Lib/pickle.py`, `Modules/_pickle.c`; protocols 0 to 5, all 68 opcodes.
-//! Stricter than CPython: integers written as text must be plain decimals.
+//! Stricter than CPython: numbers written as text must be plain decimals; what follows others is heard all the same.
 //!
 //! ```text
 //! | PROTO 2 | GLOBAL "torch._utils\n_rebuild_tensor_v2\n" | MARK | … | TUPLE | REDUCE | … | STOP |
@@ -89,18 +89,22 @@ pub fn is_pickle(input: &[u8]) -> bool {
     let mut imports = false;
     let mut sink = |event: &Event, tree: &Tree<'_>| {
         if let EventKind::Global(id) = event.kind {
-            let is_name = |text: &str| {
-                let mut letters = text.chars();
-                letters.all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '.'))
-            };
-            let global = tree.global(id);
-            imports |= global.is_some_and(|it| is_name(it.raw_module) && is_name(it.raw_name));
+            imports |= tree.global(id).is_some_and(is_plausible);
         }
     };
     match walk(input, 0, &mut sink, &mut Budget::default()) {
         Ok(()) => true,
         Err(error) => imports || error.kind() == ErrorKind::Limit,
     }
+}
+
+/// Whether a global has names that a module and something in it may have: other bytes hardly ever do.
+pub(crate) fn is_plausible(global: Global<'_>) -> bool {
+    let is_name = |text: &str| {
+        let mut letters = text.chars();
+        letters.all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '.'))
+    };
+    is_name(global.raw_module) && is_name(global.raw_name)
 }
 
 /// Walks a pickle for its events alone.

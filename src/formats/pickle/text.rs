@@ -30,6 +30,36 @@ pub(super) fn integer(line: &[u8], budget: &Budget) -> Result<Option<i64>> {
     Ok(i64::try_from(value.saturating_mul(sign)).ok())
 }
 
+/// Whether CPython takes a line for an integer that is no plain decimal: with white space around it, a plus,
+/// a base, underscores or leading zeros.
+pub(super) fn is_odd_integer(line: &[u8]) -> bool {
+    let line = line.trim_ascii();
+    let line = line.strip_suffix(b"L").unwrap_or(line);
+    let digits = match line {
+        [b'+' | b'-', digits @ ..] => digits,
+        digits => digits,
+    };
+    match digits {
+        [b'0', b'x' | b'X' | b'o' | b'O' | b'b' | b'B', digits @ ..] => {
+            let mut digits = digits.iter();
+            digits.all(|digit| digit.is_ascii_hexdigit() || *digit == b'_')
+        }
+        [b'0'..=b'9', digits @ ..] => {
+            let mut digits = digits.iter();
+            digits.all(|digit| digit.is_ascii_digit() || *digit == b'_')
+        }
+        _ => false,
+    }
+}
+
+/// A number without the white space, plus and underscores that CPython's text forms may have.
+pub(super) fn plain(line: &[u8]) -> Vec<u8> {
+    let line = line.trim_ascii();
+    let line = line.strip_prefix(b"+").unwrap_or(line);
+    let digits = line.iter().copied();
+    digits.filter(|&digit| digit != b'_').collect()
+}
+
 /// INT and LONG with leading zeros are octal to one unpickler and an error to the next.
 pub(super) fn check_leading_zeros(line: &[u8]) -> Result<()> {
     match line.strip_prefix(b"-").unwrap_or(line) {

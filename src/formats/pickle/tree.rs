@@ -59,8 +59,8 @@ pub(super) enum Node {
     DecodedByteString(usize, u32),
     Bytes(usize, u32),
     ByteArray(usize, u32),
-    /// Items in [`Tree::items`], and whether all of them have a hash.
-    Tuple(usize, u32, bool),
+    /// Items in [`Tree::items`], and the steps that a hash takes: [`NO_HASH`] if there is none.
+    Tuple(usize, u32, u16),
     /// Index into [`Tree::containers`], or `EMPTY`.
     List(u32),
     Dict(u32),
@@ -75,6 +75,11 @@ pub(super) enum Node {
     Extension(i32),
     Buffer,
 }
+
+/// In place of a tuple's steps: an item has no hash.
+pub(super) const NO_HASH: u16 = u16::MAX;
+/// So many steps or more.
+pub(super) const MOST_HASH: u16 = u16::MAX - 1;
 
 /// The container index of a list, dict or set that nothing was added to yet.
 pub(super) const EMPTY: u32 = u32::MAX;

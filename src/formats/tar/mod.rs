@@ -95,8 +95,17 @@ impl Archive {
             let contents = data.slice(bytes).unwrap_or_default();
             match header.kind {
                 Kind::Pax => extended.read_pax(contents, start)?,
-                Kind::LongName => extended.path = Some(text(contents, start)?),
-                Kind::PaxGlobal => self.note("global-header", "a header for all members", at),
+                Kind::LongName => extended.name(contents, start)?,
+                Kind::PaxGlobal => {
+                    let mut all = Extended::default();
+                    all.read_pax(contents, start)?;
+                    if all.path.is_some() || all.size.is_some() {
+                        let found = "a path or size for all members";
+                        let expected = "one for each";
+                        return Err(Error::unexpected("a global header", found, expected).at(at));
+                    }
+                    self.note("global-header", "a header for all members", at);
+                }
                 Kind::Folder => extended = Extended::default(),
                 Kind::Other(kind) => {
                     let what = format!("member of type {:?} is left out", char::from(kind));
@@ -153,6 +162,16 @@ impl Archive {
 }
 
 impl Extended {
+    /// A name for the next member. Of two, one reader takes the first and another the last.
+    fn name(&mut self, name: &[u8], start: u64) -> Result<()> {
+        let name = text(name, start)?;
+        let name = name.trim_end_matches('/');
+        match self.path.replace(name.to_owned()) {
+            None => Ok(()),
+            Some(other) => Err(Error::duplicate("name of one member", &other).at(start)),
+        }
+    }
+
     /// Records `LENGTH KEY=VALUE\n`.
     fn read_pax(&mut self, contents: &[u8], start: u64) -> Result<()> {
         let mut rest = contents;
@@ -168,7 +187,7 @@ impl Extended {
             let (record, after) = record(rest).ok_or_else(|| broken(rest))?;
             let (key, value) = record.ok_or_else(|| broken(rest))?;
             match key {
-                b"path" => self.path = Some(text(value, start)?),
+                b"path" => self.name(value, start)?,
                 b"size" => {
                     let size = std::str::from_utf8(value)
                         .ok()

@@ -33,6 +33,9 @@ const SCRIPT: &[&str] = &[
     "restore_type_tag",
 ];
 
+/// Digits of a tensor's number as text.
+const MOST_DIGITS: usize = 20;
+
 /// Whether a global is harmless where the pickle stands.
 pub(super) fn is_harmless_within(surroundings: Surroundings, global: Global<'_>) -> bool {
     match surroundings {
@@ -51,12 +54,17 @@ pub(super) fn is_harmless_within(surroundings: Surroundings, global: Global<'_>)
 /// `("module", class, file, source)`, or `(class, …)` in the tar archives of torch 0.1.
 #[must_use]
 pub fn is_module_id(tree: &Tree<'_>, id: NodeId) -> bool {
+    module_class(tree, id).is_some()
+}
+
+/// The class that such an id names.
+pub(super) fn module_class<'t>(tree: &'t Tree<'_>, id: NodeId) -> Option<Global<'t>> {
     match tree.sequence(id) {
-        Some(&[kind, class, ..]) => {
-            let old = tree.global(kind).is_some();
-            old || (tree.str(kind) == Some("module") && tree.global(class).is_some())
-        }
-        _ => false,
+        Some(&[kind, class, ..]) => tree.global(kind).or_else(|| {
+            let named = tree.str(kind) == Some("module");
+            tree.global(class).filter(|_| named)
+        }),
+        _ => None,
     }
 }
 
@@ -66,9 +74,14 @@ pub(super) fn objection(
     policy: &Policy,
     id: NodeId,
 ) -> Option<(Verdict, &'static str)> {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let digits = match tree.value(id) {
+        Value::Str(text) | Value::ByteString(text) => {
+            (1..=MOST_DIGITS).contains(&text.len()) && text.iter().all(u8::is_ascii_digit)
+        }
+        _ => false,
+    };
     // Tensors of torch's tar archives are numbers.
-    if tree.int(id).is_some() || tree.str(id).is_some_and(digits) || is_module_id(tree, id) {
+    if tree.int(id).is_some() || digits || is_module_id(tree, id) {
         return None;
     }
     match tree.sequence(id) {

@@ -7,6 +7,7 @@
 
 mod ids;
 mod signatures;
+mod states;
 mod words;
 
 use std::collections::{HashMap, HashSet};
@@ -57,7 +58,7 @@ pub struct Judge {
     /// Globals already reported.
     reported: HashSet<String>,
     /// How much of each state was looked at: a memo may give one state a million times.
-    looked_at: HashMap<NodeId, usize>,
+    looked_at: HashMap<(NodeId, bool), usize>,
     embedded: Vec<NodeId>,
 }
 
@@ -101,6 +102,14 @@ impl Judge {
             .push(finding.at(event.offset).in_stream(&self.stream));
     }
 
+    /// A call in words, as long as a finding of the code would be kept: a memo may repeat it a million times.
+    fn words(&self, code: &str, tree: &Tree<'_>, function: NodeId, arguments: NodeId) -> String {
+        if self.findings.is_full(code) {
+            return String::new();
+        }
+        words::call(tree, function, arguments)
+    }
+
     /// What the policy says, and what the surroundings add to it.
     fn standing(&self, global: Global<'_>) -> Standing<'_> {
         if global.name.contains('.') {
@@ -135,31 +144,31 @@ impl Judge {
         }
     }
 
-    fn call(&mut self, event: &Event, tree: &Tree<'_>, callable: NodeId, arguments: NodeId) {
+    fn call(&mut self, event: &Event, tree: &Tree<'_>, function: NodeId, arguments: NodeId) {
         let list = tree.sequence(arguments).unwrap_or_default();
         self.note_embedded(tree, list);
-        let global = match tree.value(callable) {
-            Value::Global(global) => global,
-            // `("module", class, file, source)` of a legacy module names its class itself.
-            Value::PersistentId(id) if is_module_id(tree, id) => return,
-            Value::Extension(_) => return,
-            _ => {
-                let call = words::call(tree, callable, arguments);
-                let message = format!("loading it would call what is no global: {call}");
-                return self.report(Verdict::Dangerous, "dynamic-call", event, message);
-            }
+        if matches!(tree.value(function), Value::Extension(_)) {
+            return;
+        }
+        let Some(global) = callable(tree, function) else {
+            let call = self.words("dynamic-call", tree, function, arguments);
+            let message = format!("loading it would call what is no global: {call}");
+            return self.report(Verdict::Dangerous, "dynamic-call", event, message);
         };
         match self.standing(global) {
             Standing::Dangerous(_) => {
-                let call = words::call(tree, callable, arguments);
+                let call = self.words("dangerous-call", tree, function, arguments);
                 let message = format!("loading it would call {call}");
                 self.report(Verdict::Dangerous, "dangerous-call", event, message);
             }
             Standing::Tensor | Standing::Data => {
                 if let Some(why) = signatures::objection(tree, &self.policy, global, list) {
-                    let call = words::call(tree, callable, arguments);
+                    let call = self.words("arguments", tree, function, arguments);
                     let message = format!("no pickler writes {call}: {why}");
                     self.report(Verdict::Malformed, "arguments", event, message);
+                }
+                if let Some(state) = signatures::state(global, list) {
+                    self.state(event, tree, state, true);
                 }
             }
             Standing::Unrecognised => {}
@@ -168,9 +177,7 @@ impl Judge {
 
     /// Keyword arguments go past the checks of signatures, and allowed functions get none.
     fn keywords(&mut self, event: &Event, tree: &Tree<'_>, callable: NodeId, keywords: NodeId) {
-        let known = tree.global(callable).is_some_and(|global| {
-            matches!(self.standing(global), Standing::Tensor | Standing::Data)
-        });
+        let known = self::callable(tree, callable).is_some_and(|global| self.is_allowed(global));
         let none = matches!(tree.value(keywords), Value::Dict([]));
         if known && !none {
             let message = String::from("no pickler gives an allowed function keyword arguments");
@@ -197,27 +204,44 @@ impl Judge {
             let message = String::from("loading it would change a class or module");
             return self.report(Verdict::Dangerous, "build-global", event, message);
         }
-        let parts = match tree.value(state) {
-            Value::Tuple(parts) => parts.get(..2).unwrap_or(parts),
-            _ => std::slice::from_ref(&state),
+        let class = class_of(tree, target);
+        let known = class.is_some_and(|class| self.is_allowed(class));
+        self.state(event, tree, state, known);
+        let Some(class) = class.filter(|_| known) else {
+            return;
         };
-        for &part in parts {
+        let odd =
+            states::array(tree, class, state).or_else(|| states::dtype(tree, class, target, state));
+        if let Some(why) = odd {
+            let message = format!("no pickler gives such a state to a {}: {why}", class.name);
+            self.report(Verdict::Malformed, "array-state", event, message);
+        }
+    }
+
+    /// Attributes that an object gets.
+    fn state(&mut self, event: &Event, tree: &Tree<'_>, state: NodeId, known: bool) {
+        if known && states::is_made(tree, state) {
+            let message = String::from("a state is what a call gives: its names are not known");
+            return self.report(Verdict::Malformed, "planted-method", event, message);
+        }
+        for &part in states::parts(tree, &state) {
             let Value::Dict(pairs) = tree.value(part) else {
                 continue;
             };
-            let seen = self.looked_at.insert(part, pairs.len()).unwrap_or_default();
+            let looked_at = &mut self.looked_at;
+            let seen = looked_at
+                .insert((part, known), pairs.len())
+                .unwrap_or_default();
             let new = pairs.get(seen..).unwrap_or_default();
-            let planted = new.chunks_exact(2).find_map(|pair| match *pair {
-                [key, value] if can_be_called(tree, value) => {
-                    tree.str(key).filter(|name| METHODS.contains(name))
-                }
-                _ => None,
-            });
-            if let Some(name) = planted {
+            if let Some(name) = states::planted(tree, new, known) {
                 let message = format!("a state plants {name:?}, which the next opcode would call");
                 self.report(Verdict::Malformed, "planted-method", event, message);
             }
         }
+    }
+
+    fn is_allowed(&self, global: Global<'_>) -> bool {
+        matches!(self.standing(global), Standing::Tensor | Standing::Data)
     }
 
     fn mutation(&mut self, event: &Event, tree: &Tree<'_>, target: NodeId) {
@@ -237,31 +261,24 @@ impl Judge {
         let Some(global) = tree.global(object.callable) else {
             return true;
         };
-        let allowed = matches!(self.standing(global), Standing::Tensor | Standing::Data);
-        !allowed || CONTAINERS.contains(&(global.module, global.name))
+        !self.is_allowed(global) || CONTAINERS.contains(&(global.module, global.name))
     }
 }
 
-/// Whether a value may be something that runs when it is called.
-fn can_be_called(tree: &Tree<'_>, id: NodeId) -> bool {
-    matches!(
-        tree.value(id),
-        Value::Global(_) | Value::Object(_) | Value::PersistentId(_) | Value::Extension(_)
-    )
+/// What made an object: a global, or the class that a persistent id names.
+fn class_of<'t>(tree: &'t Tree<'_>, object: NodeId) -> Option<Global<'t>> {
+    callable(tree, tree.object(object)?.callable)
 }
 
-/// What an unpickler looks up on an object by name and calls.
-const METHODS: &[&str] = &[
-    "__setstate__",
-    "__class__",
-    "__reduce__",
-    "__reduce_ex__",
-    "__getattr__",
-    "__getattribute__",
-    "append",
-    "extend",
-    "add",
-];
+/// The global behind what is called.
+fn callable<'t>(tree: &'t Tree<'_>, callable: NodeId) -> Option<Global<'t>> {
+    match tree.value(callable) {
+        Value::Global(global) => Some(global),
+        // `("module", class, file, source)` of a legacy module names its class itself.
+        Value::PersistentId(id) => ids::module_class(tree, id),
+        _ => None,
+    }
+}
 
 /// Allowed globals whose objects take items.
 const CONTAINERS: &[(&str, &str)] = &[

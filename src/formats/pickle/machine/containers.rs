@@ -4,7 +4,7 @@ use super::Machine;
 use crate::error::{Error, Result};
 use crate::formats::pickle::event::{Anomaly, EventKind};
 use crate::formats::pickle::opcode::Opcode;
-use crate::formats::pickle::tree::{EMPTY, Node, NodeId};
+use crate::formats::pickle::tree::{EMPTY, MOST_HASH, NO_HASH, Node, NodeId};
 
 impl Machine<'_, '_> {
     pub(super) fn new_container(&mut self, node: Node, pairs: bool) -> Result<()> {
@@ -57,31 +57,52 @@ impl Machine<'_, '_> {
     /// A tuple of items that were taken.
     pub(super) fn tuple_of(&mut self, (start, length): (usize, u32)) -> Result<NodeId> {
         let items = self.tree.items.get(start..).unwrap_or_default();
-        let hashable = items.iter().all(|&item| self.is_hashable(item));
-        self.node(Node::Tuple(start, length, hashable))
+        let mut steps: u16 = 1;
+        for &item in items {
+            steps = match (steps, self.hash_steps(item)) {
+                (NO_HASH, _) | (_, NO_HASH) => NO_HASH,
+                (steps, more) => steps.saturating_add(more).min(MOST_HASH),
+            };
+        }
+        self.node(Node::Tuple(start, length, steps))
     }
 
-    /// Keys of dicts and items of sets, which stand `step` apart from `height` on, need a hash.
+    /// Keys of dicts and items of sets, which stand `step` apart from `height` on, need a hash, and one that
+    /// is found in a time that the file's length explains.
     pub(super) fn check_hashable(&mut self, height: usize, step: usize) {
+        /// Steps for each opcode, and for all together.
+        const STEPS: u64 = 64;
+        const FREE_STEPS: u64 = 4_000_000;
         let keys = self.stack.get(height..).unwrap_or_default();
-        if !keys.iter().step_by(step).all(|&key| self.is_hashable(key)) {
+        let (mut none, mut endless) = (false, false);
+        let mut hashed = self.hashed;
+        for &key in keys.iter().step_by(step) {
+            let steps = self.hash_steps(key);
+            none |= steps == NO_HASH;
+            endless |= steps == MOST_HASH;
+            hashed = hashed.saturating_add(steps.into());
+        }
+        self.hashed = hashed;
+        if none {
             self.anomaly(Anomaly::Unhashable);
+        }
+        let allowed = self
+            .opcodes
+            .saturating_mul(STEPS)
+            .saturating_add(FREE_STEPS);
+        if endless || hashed > allowed {
+            self.anomaly(Anomaly::HashBomb);
         }
     }
 
-    /// Whether a value has a hash as far as one can know: what a call gives may have one.
+    /// The steps of a value's hash as far as one can know: what a call gives may have any.
     #[inline]
-    pub(super) fn is_hashable(&self, id: NodeId) -> bool {
-        !matches!(
-            self.tree.node(id),
-            Some(
-                Node::List(_)
-                    | Node::Dict(_)
-                    | Node::Set(_)
-                    | Node::ByteArray(..)
-                    | Node::Tuple(_, _, false)
-            )
-        )
+    fn hash_steps(&self, id: NodeId) -> u16 {
+        match self.tree.node(id) {
+            Some(Node::List(_) | Node::Dict(_) | Node::Set(_) | Node::ByteArray(..)) => NO_HASH,
+            Some(Node::Tuple(_, _, steps)) => steps,
+            _ => 1,
+        }
     }
 
     /// The container behind a list, dict, set or object; made when the first thing is added.

@@ -2,6 +2,7 @@
 
 mod containers;
 mod fetch;
+mod numbers;
 mod step;
 
 use super::Loaded;
@@ -37,6 +38,10 @@ pub(super) struct Machine<'a, 's> {
     /// asking it for each of millions of opcodes took a quarter of the time.
     next_check: u64,
     most_stack: usize,
+    /// Steps that the hashes of all keys would take.
+    hashed: u64,
+    /// A number that is refused, once everything behind it was heard.
+    refused: Option<Error>,
 }
 
 /// Opcodes between two looks at the budget.
@@ -75,6 +80,8 @@ impl<'a, 's> Machine<'a, 's> {
             opcode: Opcode::Stop,
             frame_end: 0,
             opcodes: 0,
+            hashed: 0,
+            refused: None,
         }
     }
 
@@ -133,7 +140,10 @@ impl<'a, 's> Machine<'a, 's> {
             self.anomaly(Anomaly::Frame);
         }
         self.event(EventKind::Stop);
-        Ok(root)
+        match self.refused.take() {
+            Some(error) => Err(error),
+            None => Ok(root),
+        }
     }
 
     fn offset(&self, at: usize) -> u64 {

@@ -21,7 +21,7 @@ impl Machine<'_, '_> {
                 self.push_node(Node::Int(i64::try_from(value).unwrap_or(i64::MAX)))
             }
             (Opcode::BinFloat, Fetched::Float(value)) => self.push_node(Node::Float(value)),
-            (Opcode::EmptyTuple, _) => self.push_node(Node::Tuple(0, 0, true)),
+            (Opcode::EmptyTuple, _) => self.push_node(Node::Tuple(0, 0, 1)),
             (Opcode::EmptyList, _) => self.push_node(Node::List(EMPTY)),
             (Opcode::EmptyDict, _) => self.push_node(Node::Dict(EMPTY)),
             (Opcode::EmptySet, _) => self.push_node(Node::Set(EMPTY)),
@@ -65,7 +65,7 @@ impl Machine<'_, '_> {
             Opcode::Int => self.push_integer(bytes),
             Opcode::Long => self.push_integer(bytes.strip_suffix(b"L").unwrap_or(bytes)),
             Opcode::Float => {
-                let value = text::float(bytes)?;
+                let value = self.float(bytes)?;
                 self.push_node(Node::Float(value))
             }
             Opcode::String => {
@@ -187,19 +187,6 @@ impl Machine<'_, '_> {
             self.anomaly(Anomaly::Buffer);
         }
         Ok(())
-    }
-
-    fn push_integer(&mut self, digits: &[u8]) -> Result<()> {
-        text::check_leading_zeros(digits)?;
-        let value = text::integer(digits, self.budget)?;
-        self.push_node(value.map_or(Node::BigDecimal, Node::Int))
-    }
-
-    fn memo_index(&mut self, digits: &[u8]) -> Result<u64> {
-        let index = text::integer(digits, self.budget)?;
-        index
-            .and_then(|index| u64::try_from(index).ok())
-            .ok_or_else(|| Error::unexpected("a memo index", "negative or huge", "0 or more"))
     }
 
     /// Decodes a text argument into the pool, which never grows beyond the input's length.
