@@ -58,7 +58,7 @@ pub enum Anomaly {
     Frame,
     /// Values or marks are left when the pickle stops.
     Leftover,
-    /// A call whose arguments are no tuple.
+    /// A call whose arguments are no tuple, or whose keywords are no dict.
     Arguments,
     /// A call of plain data.
     NotCallable,

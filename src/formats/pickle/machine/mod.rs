@@ -279,7 +279,9 @@ impl<'a, 's> Machine<'a, 's> {
             ) => {}
             _ => self.anomaly(Anomaly::NotCallable),
         }
-        if !matches!(self.tree.node(arguments), Some(Node::Tuple(..))) {
+        let keywords_fit =
+            keywords.is_none_or(|keywords| matches!(self.tree.node(keywords), Some(Node::Dict(_))));
+        if !keywords_fit || !matches!(self.tree.node(arguments), Some(Node::Tuple(..))) {
             self.anomaly(Anomaly::Arguments);
         }
         let index = u32::try_from(self.tree.objects.len()).unwrap_or(EMPTY);
