@@ -145,6 +145,13 @@ pub(super) fn unicode(line: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let digits = match rest {
             [b'\\', b'u', digits @ ..] => digits.get(..4),
             [b'\\', b'U', digits @ ..] => digits.get(..8),
+            // Any other pair is taken whole: the second of two backslashes starts nothing.
+            [b'\\', second, after @ ..] => {
+                push_code_point(u32::from(b'\\'), out);
+                push_code_point(u32::from(*second), out);
+                rest = after;
+                continue;
+            }
             _ => {
                 push_code_point(u32::from(*first), out);
                 rest = tail;
@@ -234,5 +241,8 @@ mod tests {
         assert!(is_utf8_with_surrogates(&out));
         assert!(!is_utf8_with_surrogates(&[0xff]));
         assert!(unicode(b"\\u12", &mut out).is_err());
+        out.clear();
+        unicode(br"\u006f \\u0073 \\\u0073 \q\", &mut out).unwrap();
+        assert_eq!(String::from_utf8_lossy(&out), r"o \\u0073 \\s \q\");
     }
 }
