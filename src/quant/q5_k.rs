@@ -9,7 +9,7 @@
 //! Source: ggml 0.25.3 `ggml-common.h` and `ggml-quants.c`, `dequantize_row_q5_k`.
 
 use super::convert::f16_at;
-use super::q4_k::scale_and_minimum;
+use super::q4_k::scales_and_minimums;
 
 pub(super) const ELEMENTS: usize = 256;
 pub(super) const BYTES: usize = 176;
@@ -18,10 +18,10 @@ pub(super) const BYTES: usize = 176;
 pub(super) fn decode(block: &[u8; BYTES], out: &mut [f32; ELEMENTS]) {
     let d = f16_at(block, 0);
     let dmin = f16_at(block, 2);
+    let (scales, minimums) = scales_and_minimums(block);
     for group in 0..8 {
-        let (scale, minimum) = scale_and_minimum(&block[4..16], group);
-        let scaled = d * f32::from(scale);
-        let minimum = dmin * f32::from(minimum);
+        let scaled = d * f32::from(scales[group]);
+        let minimum = dmin * f32::from(minimums[group]);
         let shift = 4 * (group % 2);
         let qs = &block[48 + 32 * (group / 2)..][..32];
         let high = &block[16..48];
