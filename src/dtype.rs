@@ -378,14 +378,14 @@ impl fmt::Display for DType {
 // Checked when the crate is compiled: a row with a wrong size would misread every tensor after it.
 const _: () = {
     let mut at = 0;
-    let mut bits: usize = 0;
+    let mut bits: u64 = 0;
     while at < DType::ALL.len() {
         #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
         let row = DType::ALL[at].row();
         assert!(row.block_elements > 0 && row.block_bytes > 0);
         if let Some(id) = row.ggml {
             assert!(id < GGML_TYPE_COUNT, "id is counted");
-            let bit = 1 << id;
+            let bit = 1_u64 << id;
             assert!(bits & bit == 0, "each ggml id stands once");
             bits |= bit;
         }

@@ -18,6 +18,18 @@ pub(super) fn f16_at(block: &[u8], at: usize) -> f32 {
     f16_to_f32(u16_at(block, at))
 }
 
+/// The nibbles of 16 bytes: element e in the low one of e, e + 16 in the high. Unpacked apart from the
+/// scaling, so that the compiler makes vectors of both.
+#[inline(always)]
+pub(super) fn nibbles(qs: &[u8]) -> [u8; 32] {
+    let mut q = [0; 32];
+    for at in 0..16 {
+        q[at] = qs[at] & 15;
+        q[at + 16] = qs[at] >> 4;
+    }
+    q
+}
+
 /// IEEE binary16 to binary32, exact, without a branch that a vectoriser could not take.
 ///
 /// `half::f16::to_f32` asks for the processor's features inside the loop. Here the bits of the

@@ -8,7 +8,7 @@
 //!
 //! Source: ggml 0.25.3 `ggml-common.h` and `ggml-quants.c`, `dequantize_row_q5_0`.
 
-use super::convert::{f16_at, inverse, largest, put_f16, u32_at};
+use super::convert::{f16_at, inverse, largest, nibbles, put_f16, u32_at};
 
 pub(super) const ELEMENTS: usize = 32;
 pub(super) const BYTES: usize = 22;
@@ -17,11 +17,10 @@ pub(super) const BYTES: usize = 22;
 pub(super) fn decode(block: &[u8; BYTES], out: &mut [f32; ELEMENTS]) {
     let d = f16_at(block, 0);
     let high = u32_at(block, 2);
-    for (at, &byte) in block[6..].iter().enumerate() {
-        let low_bit = (high >> at) & 1;
-        let high_bit = (high >> (at + 16)) & 1;
-        out[at] = ((u32::from(byte & 15) | low_bit << 4) as i32 - 16) as f32 * d;
-        out[at + 16] = ((u32::from(byte >> 4) | high_bit << 4) as i32 - 16) as f32 * d;
+    let q = nibbles(&block[6..]);
+    for (at, (out, &q)) in out.iter_mut().zip(&q).enumerate() {
+        let fifth = if high & (1 << at) == 0 { -16 } else { 0 };
+        *out = (i32::from(q) + fifth) as f32 * d;
     }
 }
 

@@ -8,7 +8,7 @@
 //!
 //! Source: ggml 0.25.3 `ggml-common.h` and `ggml-quants.c`, `dequantize_row_q5_1`.
 
-use super::convert::{f16_at, inverse, put_f16, range, u32_at};
+use super::convert::{f16_at, inverse, nibbles, put_f16, range, u32_at};
 use super::q5_0::put_five_bits;
 
 pub(super) const ELEMENTS: usize = 32;
@@ -19,11 +19,10 @@ pub(super) fn decode(block: &[u8; BYTES], out: &mut [f32; ELEMENTS]) {
     let d = f16_at(block, 0);
     let m = f16_at(block, 2);
     let high = u32_at(block, 4);
-    for (at, &byte) in block[8..].iter().enumerate() {
-        let low_bit = (high >> at) & 1;
-        let high_bit = (high >> (at + 16)) & 1;
-        out[at] = (u32::from(byte & 15) | low_bit << 4) as f32 * d + m;
-        out[at + 16] = (u32::from(byte >> 4) | high_bit << 4) as f32 * d + m;
+    let q = nibbles(&block[8..]);
+    for (at, (out, &q)) in out.iter_mut().zip(&q).enumerate() {
+        let fifth = if high & (1 << at) == 0 { 0 } else { 16 };
+        *out = (i32::from(q) + fifth) as f32 * d + m;
     }
 }
 

@@ -9,7 +9,7 @@
 //! Source: ggml 0.25.3 `ggml-common.h` and `ggml-quants.c`, `dequantize_row_q5_k`.
 
 use super::convert::f16_at;
-use super::q4_k::scale_and_minimum;
+use super::q4_k::scales_and_minimums;
 
 pub(super) const ELEMENTS: usize = 256;
 pub(super) const BYTES: usize = 176;
@@ -18,16 +18,24 @@ pub(super) const BYTES: usize = 176;
 pub(super) fn decode(block: &[u8; BYTES], out: &mut [f32; ELEMENTS]) {
     let d = f16_at(block, 0);
     let dmin = f16_at(block, 2);
-    for group in 0..8 {
-        let (scale, minimum) = scale_and_minimum(&block[4..16], group);
-        let scaled = d * f32::from(scale);
-        let minimum = dmin * f32::from(minimum);
-        let shift = 4 * (group % 2);
-        let qs = &block[48 + 32 * (group / 2)..][..32];
-        let high = &block[16..48];
-        for ((out, &byte), &high) in out[32 * group..].iter_mut().zip(qs).zip(high) {
-            let q = ((byte >> shift) & 15) | ((high >> group) & 1) << 4;
-            *out = scaled * f32::from(q) - minimum;
+    let (scales, minimums) = scales_and_minimums(block);
+    let high = &block[16..48];
+    for pair in 0..4 {
+        let qs = &block[48 + 32 * pair..][..32];
+        // Unpacked apart from the scaling, so that the compiler makes vectors of both.
+        let mut q = [[0; 32]; 2];
+        for at in 0..32 {
+            let high = high[at] >> (2 * pair);
+            q[0][at] = qs[at] & 15 | (high & 1) << 4;
+            q[1][at] = qs[at] >> 4 | (high & 2) << 3;
+        }
+        for (part, q) in q.iter().enumerate() {
+            let group = 2 * pair + part;
+            let scaled = d * f32::from(scales[group]);
+            let minimum = dmin * f32::from(minimums[group]);
+            for (out, &q) in out[32 * group..].iter_mut().zip(q) {
+                *out = scaled * f32::from(q) - minimum;
+            }
         }
     }
 }

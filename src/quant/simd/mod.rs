@@ -7,16 +7,22 @@
 //!
 //! A kernel is a safe function with `#[target_feature]`: the features it is compiled for are pinned,
 //! so that a build for a newer processor cannot change its code. `unsafe` stands in two files: here, for
-//! the call after the processor was asked, and in `avx2/slot.rs`, for stores past the cache.
+//! the call after the processor was asked, and in `avx2/streamed.rs`, for stores past the cache.
 
 #![cfg_attr(
-    not(target_arch = "x86_64"),
-    allow(dead_code, reason = "the other instruction sets have no kernel yet")
+    not(any(
+        target_arch = "x86_64",
+        all(target_arch = "aarch64", target_endian = "little")
+    )),
+    allow(dead_code, reason = "the other instruction sets have no kernel")
 )]
 #![expect(unsafe_code, reason = "the call into a kernel after the CPU check")]
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod neon;
+mod slot;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +37,9 @@ pub(super) enum Isa {
     /// AVX2 with F16C: every x86-64 server since 2015.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// Advanced SIMD, which every 64-bit Arm processor has unless its makers left out floating point.
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    Neon,
 }
 
 impl Isa {
@@ -40,6 +49,8 @@ impl Isa {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c"),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::Neon => std::arch::is_aarch64_feature_detected!("neon"),
         }
     }
 }
@@ -72,12 +83,16 @@ fn all() -> impl Iterator<Item = (DType, &'static Kernel)> {
         .filter_map(|&dtype| Some((dtype, row(dtype)?)))
 }
 
-/// The row of `dtype`, whether or not the processor can run it.
-#[inline]
-fn row(dtype: DType) -> Option<&'static Kernel> {
-    #[cfg(target_arch = "x86_64")]
-    return avx2::kernel(dtype);
-    #[cfg(not(target_arch = "x86_64"))]
+/// The row of a type, whether or not the processor can run it.
+#[cfg(target_arch = "x86_64")]
+use avx2::kernel as row;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+use neon::kernel as row;
+#[cfg(not(any(
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", target_endian = "little")
+)))]
+fn row(_: DType) -> Option<&'static Kernel> {
     None
 }
 

@@ -119,6 +119,15 @@ fn every_block_type_of_ggml_has_a_kernel() {
 }
 
 #[test]
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+fn the_common_types_have_a_kernel_that_runs() {
+    use DType::*;
+    for dtype in [Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K, F16, BF16] {
+        assert!(runnable().iter().any(|row| row.0 == dtype), "{dtype}");
+    }
+}
+
+#[test]
 fn kernels_are_bit_equal_to_scalar_code() {
     for row in runnable() {
         every_output(row, &blocks(row.0), 0);

@@ -6,16 +6,14 @@
 //! not exact, and no kernel waits for arithmetic.
 
 mod plain;
-mod slot;
+mod streamed;
 mod tables;
 mod vector;
 
+use super::slot::{self, RUN};
 use super::{Entry, Isa, Kernel};
 use crate::dtype::DType;
 use crate::quant::Output;
-
-/// Elements of a run of a type without blocks.
-const RUN: usize = 32;
 
 /// The row of a type: the loops around its `decode`, in each output and both ways of storing.
 macro_rules! row {
@@ -31,7 +29,7 @@ macro_rules! row {
         #[target_feature(enable = "avx2,f16c")]
         fn streamed<T: Output>(bytes: &[u8], out: &mut [T]) {
             let whole = out.len() / RUN * RUN;
-            let done = slot::streamed(&mut out[..whole], |slots| {
+            let done = streamed::streamed(&mut out[..whole], |slots| {
                 let (outs, _) = slots.as_chunks_mut();
                 for (block, out) in bytes.as_chunks().0.iter().zip(outs) {
                     $decode(block, out);
@@ -81,7 +79,7 @@ macro_rules! kernels {
                 // Blocks leave no tail: the slices hold whole ones.
                 $(DType::$dtype => row!($module::decode, |_: &[u8], _: &mut [T]| ()),)*
                 $(DType::$plain => row!(plain::$function, |bytes: &[u8], out: &mut [T]| {
-                    plain::tail::<T, $bytes>(bytes, out, |run, out| plain::$function(run, out));
+                    slot::tail::<T, $bytes>(bytes, out, |run, out| plain::$function(run, out));
                 }),)*
                 _ => None,
             }

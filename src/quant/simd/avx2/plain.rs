@@ -2,31 +2,9 @@
 
 use std::arch::x86_64::*;
 
-use super::RUN;
-use super::slot::Slot;
+use super::slot::{RUN, Slot};
 use super::vector::{bytes_8, bytes_16, bytes_32, floats_8, nibbles_16, put_any};
-use crate::quant::Output;
 use crate::quant::plain::E2M1;
-
-/// Decodes what whole runs left over, through a run of zeros.
-#[inline]
-#[target_feature(enable = "avx2,f16c")]
-pub(super) fn tail<T: Output, const BYTES: usize>(
-    bytes: &[u8],
-    out: &mut [T],
-    decode: impl Fn(&[u8; BYTES], &mut [[T; 8]; RUN / 8]),
-) {
-    let rest = bytes.as_chunks::<BYTES>().1;
-    let out = out.as_chunks_mut::<RUN>().1;
-    if rest.is_empty() {
-        return;
-    }
-    let mut run = [0; BYTES];
-    run[..rest.len()].copy_from_slice(rest);
-    let mut values = [[T::zeroed(); 8]; RUN / 8];
-    decode(&run, &mut values);
-    out.copy_from_slice(&values.as_flattened()[..out.len()]);
-}
 
 /// Decodes a run by its eight elements: `$at` is the offset of their first byte.
 macro_rules! runs {

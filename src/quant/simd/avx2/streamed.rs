@@ -1,4 +1,4 @@
-//! Where eight values go: into memory as usual, or past the cache.
+//! Slots whose values are stored past the cache.
 
 #![expect(unsafe_code, reason = "stores past the cache have no safe form")]
 
@@ -6,25 +6,8 @@ use std::arch::x86_64::{__m128i, _mm_sfence, _mm_stream_si128};
 
 use bytemuck::NoUninit;
 
-use super::super::super::output::{Kind, Output};
-
-/// Room for eight values of an output type.
-pub(super) trait Slot {
-    /// The output type.
-    const KIND: Kind;
-
-    /// Stores `values`: as many bytes as eight values of the output type have.
-    fn write<V: NoUninit>(&mut self, values: V);
-}
-
-impl<T: Output> Slot for [T; 8] {
-    const KIND: Kind = T::KIND;
-
-    #[inline(always)]
-    fn write<V: NoUninit>(&mut self, values: V) {
-        bytemuck::bytes_of_mut(self).copy_from_slice(bytemuck::bytes_of(&values));
-    }
-}
+use super::slot::Slot;
+use crate::quant::output::{Kind, Output};
 
 /// Eight values that are stored past the cache. Their address is a multiple of 16.
 #[repr(C, align(16))]
