@@ -18,6 +18,34 @@
 )]
 #![expect(unsafe_code, reason = "the call into a kernel after the CPU check")]
 
+/// The table: each type with its module, or, for types without blocks, its function in `plain` and the
+/// bytes of a run of 32. Each instruction set says with a `row!` of its own how a kernel is called.
+#[cfg(any(
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", target_endian = "little")
+))]
+macro_rules! kernels {
+    (
+        blocks { $($dtype:ident $module:ident,)* }
+        elements { $($plain:ident $function:ident $bytes:literal,)* }
+    ) => {
+        $(mod $module;)*
+
+        /// The row of `dtype`.
+        #[inline]
+        pub(super) fn kernel(dtype: DType) -> Option<&'static Kernel> {
+            match dtype {
+                // Blocks leave no tail: the slices hold whole ones.
+                $(DType::$dtype => row!($module::decode, |_: &[u8], _: &mut [T]| ()),)*
+                $(DType::$plain => row!(plain::$function, |bytes: &[u8], out: &mut [T]| {
+                    slot::tail::<T, $bytes>(bytes, out, |run, out| plain::$function(run, out));
+                }),)*
+                _ => None,
+            }
+        }
+    };
+}
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(all(target_arch = "aarch64", target_endian = "little"))]

@@ -42,30 +42,7 @@ macro_rules! row {
     }};
 }
 
-/// The table: each type with its module, or, for types without blocks, its function in `plain` and the
-/// bytes of a run of 32.
-macro_rules! kernels {
-    (
-        blocks { $($dtype:ident $module:ident,)* }
-        elements { $($plain:ident $function:ident $bytes:literal,)* }
-    ) => {
-        $(mod $module;)*
-
-        /// The row of `dtype`.
-        #[inline]
-        pub(super) fn kernel(dtype: DType) -> Option<&'static Kernel> {
-            match dtype {
-                // Blocks leave no tail: the slices hold whole ones.
-                $(DType::$dtype => row!($module::decode, |_: &[u8], _: &mut [T]| ()),)*
-                $(DType::$plain => row!(plain::$function, |bytes: &[u8], out: &mut [T]| {
-                    slot::tail::<T, $bytes>(bytes, out, |run, out| plain::$function(run, out));
-                }),)*
-                _ => None,
-            }
-        }
-    };
-}
-
+// Each type with its module, or, for types without blocks, its function in `plain` and the bytes of a run.
 kernels! {
     blocks {
         Q4_0 q4_0,
