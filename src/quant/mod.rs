@@ -221,6 +221,28 @@ impl Decoder {
     }
 }
 
+/// Decodes whole blocks twice, with the scalar code and with this processor's kernel: for the fuzz target that
+/// compares them. `false` if the type has no decoder or no kernel.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn decode_both_ways<T: Output>(
+    dtype: DType,
+    bytes: &[u8],
+    scalar: &mut [T],
+    kernel: &mut [T],
+    streamed: bool,
+) -> bool {
+    let Some(decoder) = decoder(dtype) else {
+        return false;
+    };
+    let Some(available) = decoder.kernel else {
+        return false;
+    };
+    decoder.decode_scalar(bytes, scalar);
+    available.decode(bytes, kernel, streamed);
+    true
+}
+
 /// Whether an output is so large that it is stored past the cache.
 fn is_streamed<T>(out: &[T]) -> bool {
     size_of_val(out) >= STREAMED_BYTES

@@ -1,10 +1,9 @@
-//! What every target does with a file that opened: everything a caller could.
-
-#![allow(dead_code, reason = "each target uses a part")]
+//! What a caller could do with bytes: open them, and use everything that opens.
 
 use weighbridge::{Checkpoint, Limits, OpenOptions, Strictness};
 
 /// Small enough that a run under a sanitizer stays fast.
+#[must_use]
 pub fn limits() -> Limits {
     let mut limits = Limits::paranoid();
     limits.heap_bytes = 64 << 20;
@@ -12,9 +11,15 @@ pub fn limits() -> Limits {
     limits
 }
 
+/// Options that open whatever can be opened.
+#[must_use]
+pub fn options() -> OpenOptions {
+    OpenOptions::new().limits(limits()).allow_dangerous(true)
+}
+
 /// Opens `data` strictly and leniently, and uses what opens. Strict success implies lenient success.
 pub fn open_and_use(data: &[u8]) {
-    let options = OpenOptions::new().limits(limits()).allow_dangerous(true);
+    let options = options();
     let strict = options.from_bytes(data.to_vec());
     let lenient = options
         .clone()
@@ -39,7 +44,8 @@ pub fn open_and_use(data: &[u8]) {
     }
 }
 
-fn use_all(model: &Checkpoint) {
+/// Reads all metadata, and copies, decodes and narrows all tensors of a checkpoint.
+pub fn use_all(model: &Checkpoint) {
     for (key, value) in model.metadata().iter() {
         let _ = (key.as_str(), value.as_str(), value.as_bool());
         if let Some(array) = value.as_array() {

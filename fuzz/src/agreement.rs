@@ -1,0 +1,86 @@
+//! Our reader of safetensors beside the official crate, both ways.
+//!
+//! What we accept the crate accepts, with the same names, shapes and bytes. What the crate accepts and we
+//! refuse breaks one of [`RULES`]: the list of `formats::safetensors` and of the guide.
+
+use safetensors::SafeTensors;
+use weighbridge::{Checkpoint, DType, Error, ErrorKind, Format};
+
+/// What our refusals of files that the crate accepts say, and why we refuse them.
+pub const RULES: &[(&str, &str)] = &[
+    (
+        "duplicate tensor",
+        "two tensors of one name: the crate takes the last",
+    ),
+    (
+        "duplicate key",
+        "a key of the metadata stands twice: the crate takes the last",
+    ),
+    (
+        "duplicate field",
+        "the crate keeps unknown fields, so also repeated ones",
+    ),
+    (
+        "the header's first byte",
+        "the specification asks for '{'; the crate skips white space",
+    ),
+    (
+        "the header's padding",
+        "the specification asks for spaces; the crate skips white space",
+    ),
+    (
+        "a field",
+        "a field other than dtype, shape and data_offsets",
+    ),
+    (
+        "overflows 63 bits",
+        "dimensions overflow beside a dimension of 0: the crate's answer depends on their order",
+    ),
+    (
+        "bytes before the tensor belong to nothing",
+        "an empty tensor somewhere in the data",
+    ),
+    ("overlaps", "an empty tensor inside another one"),
+];
+
+/// Asserts both directions for one file.
+pub fn check(file: &[u8]) {
+    let theirs = SafeTensors::deserialize(file);
+    match (Checkpoint::from_bytes(file.to_vec()), theirs) {
+        (Ok(ours), Ok(theirs)) => check_same(&ours, &theirs),
+        (Ok(ours), Err(error)) => {
+            let opaque = ours.tensors().any(|tensor| tensor.dtype() == DType::Opaque);
+            let other = ours.format() != Format::Safetensors;
+            assert!(opaque || other, "the crate refuses what we accept: {error}");
+        }
+        (Err(error), Ok(_)) => assert!(is_listed(&error, file), "not on the list: {error}"),
+        (Err(_), Err(_)) => {}
+    }
+}
+
+fn check_same(ours: &Checkpoint, theirs: &SafeTensors<'_>) {
+    if ours.format() != Format::Safetensors {
+        return;
+    }
+    assert_eq!(theirs.len(), ours.len());
+    for tensor in ours.tensors() {
+        let other = theirs.tensor(tensor.name()).expect("same names");
+        assert_eq!(other.shape(), tensor.shape());
+        assert_eq!(other.dtype().to_string(), tensor.dtype_name());
+        assert_eq!(other.data(), tensor.bytes().expect("contiguous"));
+    }
+}
+
+fn is_listed(error: &Error, file: &[u8]) -> bool {
+    let text = error.to_string();
+    match error.kind() {
+        // Rank, name length, …: what they are, the limits say.
+        ErrorKind::Limit => true,
+        // A file that is an archive too, or whose start another format claims.
+        ErrorKind::Unsupported => file.get(8) != Some(&b'{'),
+        _ => {
+            RULES.iter().any(|(words, _)| text.contains(words))
+                || error.format() != Some(Format::Safetensors)
+        }
+    }
+}
