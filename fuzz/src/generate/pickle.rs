@@ -53,17 +53,14 @@ pub fn state_dict(maker: &mut Maker<'_>) -> (Vec<u8>, Vec<Storage>, Vec<Expected
 fn storage(maker: &mut Maker<'_>, key: usize) -> Storage {
     let &(class, dtype) = maker.pick(CLASSES);
     let pattern = maker.bytes(16);
-    let bytes = pattern
-        .iter()
-        .cycle()
-        .zip(0_u8..)
-        .map(|(byte, at)| byte ^ at);
+    let bytes = (0..).zip(pattern.iter().cycle());
+    let bytes = bytes.map(|(at, byte): (usize, _)| byte ^ at as u8);
     let length = ELEMENTS * dtype.block_bytes();
     Storage {
         key: key.to_string(),
         dtype,
         class,
-        bytes: bytes.cycle().take(length).collect(),
+        bytes: bytes.take(length).collect(),
     }
 }
 
