@@ -35,6 +35,10 @@ pub const RULES: &[(&str, &str)] = &[
         "a list of the three: serde's derived readers take it for an object",
     ),
     (
+        "expected a string",
+        "a dtype as an object: serde's derived readers take its one key for the name",
+    ),
+    (
         "overflows 63 bits",
         "dimensions overflow beside a dimension of 0: the crate's answer depends on their order",
     ),
