@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Moves what fuzzing found into `fuzz/seeds`: `fuzz/minimise.sh [TARGET…]`, after `fuzz/run.sh`.
 #
-# Keeps the smallest inputs that reach everything that seeds and corpus reach and the test files alone do
+# Keeps the smallest inputs that reach all code that seeds and corpus reach and the test files alone do
 # not, named by the first ten digits of their digests; seeds with names of words stay. MAX_LEN bounds the
 # inputs, in bytes (4096).
 set -euo pipefail
@@ -20,7 +20,7 @@ for target in "${targets[@]}"; do
         find "$folder" -regextype posix-extended -type f ! -name '*.err' ! -name '*.json' \
             ! -regex "$digests" -size -65536c
     done | while read -r file; do cp "$file" "$work/merged/named-$(basename "$file")"; done
-    "$binaries/$target" -merge=1 -max_len="${MAX_LEN:-4096}" -timeout=10 -rss_limit_mb=2048 \
+    "$binaries/$target" -merge=1 -use_counters=0 -max_len="${MAX_LEN:-4096}" -timeout=10 -rss_limit_mb=2048 \
         "$work/merged" "seeds/$target" "corpus/$target" >"$work/log" 2>&1 || { tail "$work/log"; exit 1; }
     rm -f "$work/merged"/named-*
     find "seeds/$target" -regextype posix-extended -type f -regex "$digests" -delete
