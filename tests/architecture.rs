@@ -324,6 +324,34 @@ fn files_stay_short() {
     }
 }
 
+/// A newcomer sees at once where a thing belongs; names that start with a dot are for tools.
+#[test]
+fn the_top_level_holds_nothing_else() {
+    const NAMES: &[&str] = &[
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "README.md",
+        "benches",
+        "examples",
+        "fuzz",
+        "src",
+        "target",
+        "tests",
+    ];
+    let mut seen = 0;
+    for entry in fs::read_dir(env!("CARGO_MANIFEST_DIR")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        seen += usize::from(NAMES.contains(&name.as_str()));
+        assert!(
+            name.starts_with('.') || NAMES.contains(&name.as_str()),
+            "{name} stands at the top level"
+        );
+    }
+    assert!(seen >= 8, "only {seen} entries");
+}
+
 #[test]
 fn every_format_brings_a_fuzz_target_and_malformed_samples() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
