@@ -47,18 +47,17 @@ const KNOWN: &[&str] = &[
 /// other kinds; `Limit` if the file needs more than allowed.
 pub fn read(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
     let archive = Archive::read(bytes, budget)?;
-    let format = KINDS
-        .iter()
-        .find(|(name, _)| has(&archive, name))
-        .map_or(Format::TorchZip, |&(_, format)| format);
     let mut reader = Reader {
         bytes,
         archive: &archive,
         prefix: prefix(&archive)?,
-        format,
+        format: Format::TorchZip,
         inflated: Buffers::default(),
         read: Vec::new(),
     };
+    let kind = KINDS.iter().find(|(name, _)| reader.find(name).is_some());
+    let format = kind.map_or(Format::TorchZip, |&(_, format)| format);
+    reader.format = format;
     let mut builder = Builder::new();
     let read = match format {
         Format::TorchScript if reader.find("constants.pkl").is_none() => {
@@ -99,14 +98,6 @@ fn prefix<'a>(archive: &Archive<'a>) -> Result<&'a str> {
         }
     }
     Ok(prefix)
-}
-
-/// Whether the archive has a member of this name under its first folder.
-fn has(archive: &Archive<'_>, name: &str) -> bool {
-    archive.members().iter().any(|member| {
-        let inner = member.name.split_once('/').map(|(_, inner)| inner);
-        inner == Some(name)
-    })
 }
 
 /// One archive that is being read.
@@ -193,10 +184,12 @@ impl<'a> Reader<'a, '_> {
     }
 
     pub(super) fn find(&self, name: &str) -> Option<&Member<'a>> {
-        self.archive
-            .members()
-            .iter()
-            .find(|member| member.name.strip_prefix(self.prefix) == Some(name))
+        let length = self.prefix.len().saturating_add(name.len());
+        let mut members = self.archive.members().iter();
+        members.find(|member| {
+            // Nearly all have another length.
+            member.name.len() == length && member.name.strip_prefix(self.prefix) == Some(name)
+        })
     }
 
     /// Walks a pickle for what it would do; its values are nobody's tensors.
@@ -348,7 +341,7 @@ impl<'a> Reader<'a, '_> {
             storages.push(key, source, span, builder, budget)?;
             self.read.push(member.data.start());
         }
-        storages.finish()?;
+        storages.finish(budget)?;
         Ok(storages)
     }
 

@@ -143,6 +143,9 @@ fn name(bytes: &[u8]) -> Result<&str> {
         let what = "a member's name";
         return Err(Error::malformed(Malformed::NotUtf8 { what }));
     };
+    if is_plain(bytes) {
+        return Ok(name);
+    }
     let path = name.strip_suffix('/').unwrap_or(name);
     let plain = path
         .split('/')
@@ -157,6 +160,21 @@ fn name(bytes: &[u8]) -> Result<&str> {
         ));
     }
     Ok(name)
+}
+
+/// Whether a name is one of those that torch writes: letters, digits and a few signs, each component with
+/// something beside dots. Others are looked at again.
+fn is_plain(bytes: &[u8]) -> bool {
+    let mut has_letter = false;
+    for &byte in bytes {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => has_letter = true,
+            b'.' => {}
+            b'/' if has_letter => has_letter = false,
+            _ => return false,
+        }
+    }
+    has_letter
 }
 
 /// Size, compressed size and header offset, from the zip64 field where the header has no room.

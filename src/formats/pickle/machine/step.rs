@@ -1,27 +1,30 @@
 //! The effect of each opcode.
 
 use super::fetch::Fetched;
-use super::{HIGHEST_PROTOCOL, Machine};
+use super::{Fixed, HIGHEST_PROTOCOL, Machine};
 use crate::bytes::{to_u64, to_usize};
 use crate::error::{Error, Malformed, Result};
 use crate::formats::pickle::event::{Anomaly, EventKind};
 use crate::formats::pickle::opcode::Opcode;
 use crate::formats::pickle::python2::Translation;
 use crate::formats::pickle::text;
-use crate::formats::pickle::tree::{EMPTY, GlobalNode, LONGEST_NAME, Node, NodeId, Text};
+use crate::formats::pickle::tree::{EMPTY, Global, GlobalNode, LONGEST_NAME, Name, Node, NodeId};
 
-impl Machine<'_, '_> {
+impl<'a> Machine<'a, '_> {
     pub(super) fn step(&mut self, argument: Fetched) -> Result<()> {
         match (self.opcode, argument) {
-            (Opcode::None, _) => self.push_node(Node::None),
-            (Opcode::NewTrue, _) => self.push_node(Node::Bool(true)),
-            (Opcode::NewFalse, _) => self.push_node(Node::Bool(false)),
+            (Opcode::None, _) => self.push_fixed(Fixed::None),
+            (Opcode::NewTrue, _) => self.push_fixed(Fixed::True),
+            (Opcode::NewFalse, _) => self.push_fixed(Fixed::False),
             (Opcode::BinInt, Fetched::Signed(value)) => self.push_node(Node::Int(value.into())),
             (Opcode::BinInt1 | Opcode::BinInt2, Fetched::Unsigned(value)) => {
-                self.push_node(Node::Int(i64::try_from(value).unwrap_or(i64::MAX)))
+                match u8::try_from(value) {
+                    Ok(value) => self.push_fixed(Fixed::Number(value)),
+                    Err(_) => self.push_node(Node::Int(i64::try_from(value).unwrap_or(i64::MAX))),
+                }
             }
             (Opcode::BinFloat, Fetched::Float(value)) => self.push_node(Node::Float(value)),
-            (Opcode::EmptyTuple, _) => self.push_node(Node::Tuple(0, 0, 1)),
+            (Opcode::EmptyTuple, _) => self.push_fixed(Fixed::EmptyTuple),
             (Opcode::EmptyList, _) => self.push_node(Node::List(EMPTY)),
             (Opcode::EmptyDict, _) => self.push_node(Node::Dict(EMPTY)),
             (Opcode::EmptySet, _) => self.push_node(Node::Set(EMPTY)),
@@ -54,10 +57,13 @@ impl Machine<'_, '_> {
                 self.push_node(Node::ByteString(start, length))
             }
             Opcode::BinUnicode | Opcode::ShortBinUnicode | Opcode::BinUnicode8 => {
+                if text::is_utf8(bytes) {
+                    return self.push_node(Node::Str(start, length));
+                }
                 if !text::is_utf8_with_surrogates(bytes) {
                     return Err(Error::malformed(Malformed::NotUtf8 { what: "a string" }));
                 }
-                self.push_node(Node::Str(start, length))
+                self.push_node(Node::SurrogateStr(start, length))
             }
             Opcode::Long1 | Opcode::Long4 => self.push_node(long(bytes, start, length)),
             Opcode::Int if bytes == b"00" => self.push_node(Node::Bool(false)),
@@ -70,11 +76,11 @@ impl Machine<'_, '_> {
             }
             Opcode::String => {
                 let decoded = self.decode(bytes, text::string)?;
-                self.push_node(Node::DecodedByteString(decoded.start, decoded.length))
+                self.push_node(Node::DecodedByteString(decoded.0, decoded.1))
             }
             Opcode::Unicode => {
                 let decoded = self.decode(bytes, text::unicode)?;
-                self.push_node(Node::DecodedStr(decoded.start, decoded.length))
+                self.push_node(Node::DecodedStr(decoded.0, decoded.1))
             }
             Opcode::Get => {
                 let index = self.memo_index(bytes)?;
@@ -122,11 +128,7 @@ impl Machine<'_, '_> {
             Opcode::Tuple1 => self.tuple(1),
             Opcode::Tuple2 => self.tuple(2),
             Opcode::Tuple3 => self.tuple(3),
-            Opcode::Tuple => {
-                let items = self.take_marked()?;
-                let tuple = self.tuple_of(items)?;
-                self.push(tuple)
-            }
+            Opcode::Tuple => self.marked_tuple(),
             Opcode::FrozenSet => {
                 let height = self.pop_mark()?;
                 self.check_hashable(height, 1);
@@ -141,11 +143,7 @@ impl Machine<'_, '_> {
             Opcode::SetItems => self.add_marked(true),
             Opcode::Memoize => self.put(self.memo.len()),
             Opcode::StackGlobal => self.stack_global(),
-            Opcode::Reduce | Opcode::NewObj => {
-                let arguments = self.pop()?;
-                let callable = self.pop()?;
-                self.call(callable, arguments, None)
-            }
+            Opcode::Reduce | Opcode::NewObj => self.reduce(),
             Opcode::NewObjEx => {
                 let keywords = self.pop()?;
                 let arguments = self.pop()?;
@@ -159,7 +157,8 @@ impl Machine<'_, '_> {
         }
     }
 
-    fn mark(&mut self) -> Result<()> {
+    #[inline]
+    pub(super) fn mark(&mut self) -> Result<()> {
         self.budget.grow(&mut self.marks)?;
         self.marks.push(self.stack.len());
         self.check_stack()
@@ -174,10 +173,25 @@ impl Machine<'_, '_> {
         self.pop().map(|_| ())
     }
 
-    fn tuple(&mut self, count: usize) -> Result<()> {
+    #[inline]
+    pub(super) fn tuple(&mut self, count: usize) -> Result<()> {
         let items = self.take_last(count)?;
         let tuple = self.tuple_of(items)?;
         self.push(tuple)
+    }
+
+    #[inline]
+    pub(super) fn marked_tuple(&mut self) -> Result<()> {
+        let items = self.take_marked()?;
+        let tuple = self.tuple_of(items)?;
+        self.push(tuple)
+    }
+
+    #[inline]
+    pub(super) fn reduce(&mut self) -> Result<()> {
+        let arguments = self.pop()?;
+        let callable = self.pop()?;
+        self.call(callable, arguments, None)
     }
 
     /// Makes a buffer read-only: picklers write it behind NEXT_BUFFER alone.
@@ -194,7 +208,7 @@ impl Machine<'_, '_> {
         &mut self,
         bytes: &[u8],
         decode: impl Fn(&[u8], &mut Vec<u8>) -> Result<()>,
-    ) -> Result<Text> {
+    ) -> Result<(usize, u32)> {
         // Every escape is longer than what it stands for; a Latin-1 byte becomes two.
         let most = bytes.len().saturating_mul(2);
         let start = self.tree.decoded.len();
@@ -206,22 +220,23 @@ impl Machine<'_, '_> {
         let length = self.tree.decoded.len().saturating_sub(start);
         let length =
             u32::try_from(length).map_err(|_| Error::unsupported("a string of", length))?;
-        Ok(Text {
-            start,
-            length,
-            decoded: true,
-        })
+        Ok((start, length))
     }
 
-    fn get(&mut self, index: u64) -> Result<()> {
+    #[inline]
+    pub(super) fn get(&mut self, index: u64) -> Result<()> {
         match self.memo.get(index) {
             Some(node) => self.push(node),
-            None => Err(Error::missing("memo entry", &index.to_string())),
+            None => Err(no_entry(index)),
         }
     }
 
-    fn put(&mut self, index: u64) -> Result<()> {
+    #[inline]
+    pub(super) fn put(&mut self, index: u64) -> Result<()> {
         let top = self.top()?;
+        if self.memo.put_next(index, top) {
+            return Ok(());
+        }
         if self.memo.put(index, top, self.opcodes, self.budget)? && index > self.opcodes {
             self.anomaly(Anomaly::SparseMemo);
         }
@@ -271,7 +286,7 @@ impl Machine<'_, '_> {
         Ok(())
     }
 
-    fn persistent_id(&mut self, value: NodeId) -> Result<()> {
+    pub(super) fn persistent_id(&mut self, value: NodeId) -> Result<()> {
         self.event(EventKind::PersistentId(value));
         self.push_node(Node::PersistentId(value))
     }
@@ -307,17 +322,12 @@ impl Machine<'_, '_> {
 
     /// GLOBAL and INST.
     fn step_global(&mut self, module: (usize, u32), name: (usize, u32)) -> Result<()> {
-        let text = |(start, length): (usize, u32)| Text {
-            start,
-            length,
-            decoded: false,
-        };
         // From the first name to the second, and the newline between.
         let names = self.tree.input.get(module.0..self.at);
         if self.opcode == Opcode::Inst && !names.unwrap_or_default().is_ascii() {
             return Err(Error::unexpected("the names of INST", "not ASCII", "ASCII"));
         }
-        let global = self.global(text(module), text(name))?;
+        let global = self.global(self.written(module), self.written(name))?;
         if self.opcode == Opcode::Global {
             return self.push(global);
         }
@@ -331,18 +341,13 @@ impl Machine<'_, '_> {
         let module = self.pop()?;
         // A string of Python 2 is text to an unpickler of Python 3, hence a name too.
         let text = |id: NodeId| match self.tree.node(id) {
-            Some(Node::Str(start, length) | Node::ByteString(start, length)) => Ok(Text {
-                start,
-                length,
-                decoded: false,
-            }),
-            Some(Node::DecodedStr(start, length) | Node::DecodedByteString(start, length)) => {
-                Ok(Text {
-                    start,
-                    length,
-                    decoded: true,
-                })
-            }
+            Some(
+                node @ (Node::Str(_, length)
+                | Node::SurrogateStr(_, length)
+                | Node::ByteString(_, length)
+                | Node::DecodedStr(_, length)
+                | Node::DecodedByteString(_, length)),
+            ) => Ok((node, length)),
             _ => Err(Error::unexpected(
                 "STACK_GLOBAL",
                 "not given text",
@@ -350,7 +355,7 @@ impl Machine<'_, '_> {
             )),
         };
         let (module, name) = (text(module)?, text(name)?);
-        let longest = module.length.max(name.length);
+        let longest = module.1.max(name.1);
         if to_u64(LONGEST_NAME) < u64::from(longest) {
             return Err(Self::malformed(Malformed::OutOfRange {
                 what: "the length of a name",
@@ -358,25 +363,50 @@ impl Machine<'_, '_> {
                 expected: "less than 4096",
             }));
         }
-        let global = self.global(module, name)?;
+        let as_name = |(node, length)| match node {
+            Node::Str(start, _) | Node::ByteString(start, _) => self.written((start, length)),
+            Node::DecodedStr(start, _) | Node::DecodedByteString(start, _) => {
+                Name::Decoded(start, length)
+            }
+            // Lone surrogates: no name.
+            _ => Name::Written(""),
+        };
+        let global = self.global(as_name(module), as_name(name))?;
         self.push(global)
     }
 
-    fn global(&mut self, module: Text, name: Text) -> Result<NodeId> {
+    /// A name in the input; empty if it is not UTF-8.
+    fn written(&self, (start, length): (usize, u32)) -> Name<'a> {
+        let input: &'a [u8] = self.tree.input;
+        let end = to_usize(length.into()).and_then(|length| start.checked_add(length));
+        let bytes = end.and_then(|end| input.get(start..end));
+        Name::Written(std::str::from_utf8(bytes.unwrap_or_default()).unwrap_or_default())
+    }
+
+    fn global(&mut self, module: Name<'a>, name: Name<'a>) -> Result<NodeId> {
         let index = u32::try_from(self.tree.globals.len())
             .map_err(|_| Error::unsupported("a pickle of", "2^32 globals"))?;
         self.budget.grow(&mut self.tree.globals)?;
-        self.tree.globals.push(GlobalNode {
+        self.tree.globals.push(GlobalNode::Decoded {
             module,
             name,
             translation: None,
         });
-        if self.protocol < 3 {
-            let global = self.tree.global_at(index);
-            let found = global.and_then(|it| Translation::find(it.raw_module, it.raw_name));
-            if let Some(global) = self.tree.globals.last_mut() {
-                global.translation = found;
-            }
+        let written = self.tree.global_at(index);
+        let translation = written
+            .filter(|_| self.protocol < 3)
+            .and_then(|it| Translation::find(it.raw_module, it.raw_name));
+        if let Some(global) = self.tree.globals.last_mut() {
+            *global = match (module, name) {
+                (Name::Written(module), Name::Written(name)) => {
+                    GlobalNode::Found(Global::found(module, name, translation))
+                }
+                _ => GlobalNode::Decoded {
+                    module,
+                    name,
+                    translation,
+                },
+            };
         }
         let node = self.node(Node::Global(index))?;
         if self.tree.global_at(index).is_none_or(|global| {
@@ -409,6 +439,11 @@ impl Machine<'_, '_> {
     fn unhandled(&self) -> Error {
         Error::unsupported("opcode", self.opcode.name())
     }
+}
+
+#[cold]
+fn no_entry(index: u64) -> Error {
+    Error::missing("memo entry", &index.to_string())
 }
 
 /// LONG1 and LONG4: two's complement, little-endian, 0 if empty.
