@@ -322,6 +322,9 @@ impl<'a> Reader<'a, '_> {
         budget: &mut Budget,
     ) -> Result<Storages<'a>> {
         let mut storages = Storages::new(endian);
+        let most = self.archive.members().len();
+        storages.reserve(most, budget)?;
+        budget.reserve(&mut self.read, most)?;
         for member in self.archive.members() {
             let inner = member.name.strip_prefix(self.prefix);
             let mut keys = folders
@@ -348,9 +351,16 @@ impl<'a> Reader<'a, '_> {
     /// What torch would not look at is worth a note: it could be anything.
     fn note_members(&mut self, builder: &mut Builder) {
         self.read.sort_unstable();
+        let mut next = 0;
         for member in self.archive.members() {
+            let start = member.data.start();
+            // Members nearly always stand in the order of their data.
+            if self.read.get(next) == Some(&start) {
+                next = next.saturating_add(1);
+                continue;
+            }
             let inner = member.name.strip_prefix(self.prefix).unwrap_or_default();
-            let known = self.read.binary_search(&member.data.start()).is_ok()
+            let known = self.read.binary_search(&start).is_ok()
                 || member.is_folder()
                 || member.size == 0
                 || KNOWN.iter().any(|known| inner.starts_with(known));

@@ -23,7 +23,9 @@ pub(super) struct Storage {
 #[derive(Debug, Default)]
 pub(super) struct Storages<'a> {
     pub(super) endian: Endian,
-    list: Vec<(&'a str, Storage, bool)>,
+    list: Vec<(&'a str, Storage)>,
+    /// Whether a tensor asked for it, by place in the list.
+    used: Vec<bool>,
     /// Places in the list, from 1, by the hash of the key: a table of twice as many, a power of two.
     table: Vec<u32>,
     hasher: RandomState,
@@ -36,10 +38,17 @@ impl<'a> Storages<'a> {
         Self {
             endian,
             list: Vec::new(),
+            used: Vec::new(),
             table: Vec::new(),
             hasher: RandomState::new(),
             tensors: HashMap::new(),
         }
+    }
+
+    /// Makes room for as many storages as the archive has members.
+    pub(super) fn reserve(&mut self, most: usize, budget: &mut Budget) -> Result<()> {
+        budget.reserve(&mut self.list, most)?;
+        budget.reserve(&mut self.used, most)
     }
 
     /// Adds a storage.
@@ -52,13 +61,15 @@ impl<'a> Storages<'a> {
         budget: &mut Budget,
     ) -> Result<()> {
         budget.grow(&mut self.list)?;
+        budget.grow(&mut self.used)?;
         let number = builder.new_storage();
         let storage = Storage {
             source,
             span,
             number,
         };
-        self.list.push((key, storage, false));
+        self.list.push((key, storage));
+        self.used.push(false);
         Ok(())
     }
 
@@ -88,7 +99,7 @@ impl<'a> Storages<'a> {
     fn check_unique(&mut self) -> Result<()> {
         self.list.sort_unstable_by_key(|&(key, ..)| key);
         for pair in self.list.windows(2) {
-            if let &[(first, ..), (second, storage, _)] = pair
+            if let &[(first, _), (second, storage)] = pair
                 && first == second
             {
                 return Err(Error::duplicate("storage", first).at(storage.span.start()));
@@ -106,15 +117,15 @@ impl<'a> Storages<'a> {
     pub(super) fn find(&mut self, key: &str) -> Option<Storage> {
         let slot = slot(&self.hasher, &self.list, &self.table, key);
         let place = self.table.get(slot)?.checked_sub(1)?;
-        let (_, storage, used) = self.list.get_mut(usize::try_from(place).ok()?)?;
-        *used = true;
-        Some(*storage)
+        let place = usize::try_from(place).ok()?;
+        *self.used.get_mut(place)? = true;
+        self.list.get(place).map(|&(_, storage)| storage)
     }
 
     /// Keys that no tensor asked for, sorted.
     pub(super) fn unused(&self) -> Vec<&'a str> {
-        let unused = self.list.iter().filter(|(_, _, used)| !used);
-        let mut keys: Vec<_> = unused.map(|&(key, ..)| key).collect();
+        let unused = self.list.iter().zip(&self.used).filter(|(_, used)| !*used);
+        let mut keys: Vec<_> = unused.map(|(&(key, _), _)| key).collect();
         keys.sort_unstable();
         keys
     }
@@ -122,7 +133,7 @@ impl<'a> Storages<'a> {
 
 /// The slot in a table that holds the key's place, or the free one where it would stand. Half of the slots
 /// are free, and the hash has a key of its own: no file can make the search long.
-fn slot(hasher: &RandomState, list: &[(&str, Storage, bool)], table: &[u32], key: &str) -> usize {
+fn slot(hasher: &RandomState, list: &[(&str, Storage)], table: &[u32], key: &str) -> usize {
     let mask = table.len().saturating_sub(1);
     let mut slot = usize::try_from(hasher.hash_one(key) & to_u64(mask)).unwrap_or(0);
     loop {
