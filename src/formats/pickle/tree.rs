@@ -7,8 +7,8 @@
 use std::fmt;
 use std::num::NonZeroU32;
 
+use super::global::{Global, GlobalNode, Name};
 use super::opcode::Opcode;
-use super::python2::Translation;
 use crate::bytes::{to_u64, to_usize};
 use crate::limits::Budget;
 
@@ -89,26 +89,6 @@ pub(super) const MOST_HASH: u16 = u16::MAX - 1;
 
 /// The container index of a list, dict or set that nothing was added to yet.
 pub(super) const EMPTY: u32 = u32::MAX;
-
-/// A module or the name of something in it: UTF-8.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Name<'a> {
-    /// In the input, checked once.
-    Written(&'a str),
-    /// In the pool of decoded strings.
-    Decoded(usize, u32),
-}
-
-/// A module and name: as they are looked up, found once, or as text that had to be decoded.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum GlobalNode<'a> {
-    Found(Global<'a>),
-    Decoded {
-        module: Name<'a>,
-        name: Name<'a>,
-        translation: Option<Translation>,
-    },
-}
 
 /// The result of a call that was not made.
 #[derive(Clone, Debug)]
@@ -194,39 +174,6 @@ impl Value<'_> {
             Self::PersistentId(_) => "a persistent id",
             Self::Extension(_) => "an extension code",
             Self::Buffer => "a buffer",
-        }
-    }
-}
-
-/// A global name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Global<'t> {
-    /// The module that CPython 3 imports.
-    pub module: &'t str,
-    /// The name in it; a dotted path from protocol 4 on.
-    pub name: &'t str,
-    /// The module as written.
-    pub raw_module: &'t str,
-    /// The name as written.
-    pub raw_name: &'t str,
-}
-
-impl<'t> Global<'t> {
-    pub(super) fn found(
-        raw_module: &'t str,
-        raw_name: &'t str,
-        translation: Option<Translation>,
-    ) -> Self {
-        let (module, name) = match translation {
-            Some(translation) => translation.apply(raw_module, raw_name),
-            None => (raw_module, raw_name),
-        };
-        Self {
-            module,
-            name,
-            raw_module,
-            raw_name,
         }
     }
 }
@@ -393,7 +340,7 @@ impl Tree<'_> {
     pub fn bytes_offset(&self, id: NodeId) -> Option<u64> {
         match self.node(id)? {
             Node::Bytes(start, _) | Node::ByteArray(start, _) | Node::ByteString(start, _) => {
-                self.base.checked_add(crate::bytes::to_u64(start))
+                self.base.checked_add(to_u64(start))
             }
             _ => None,
         }

@@ -3,7 +3,8 @@
 use super::Surroundings;
 use super::listed::{Listed, Told};
 use crate::findings::Verdict;
-use crate::formats::pickle::tree::{Global, NodeId, Tree, Value};
+use crate::formats::pickle::Global;
+use crate::formats::pickle::tree::{NodeId, Tree, Value};
 
 /// Classes of plain data that describe distributed checkpoints.
 const DISTRIBUTED: &[(&str, &[&str])] = &[

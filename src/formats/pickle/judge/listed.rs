@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::formats::pickle::tree::Global;
+use crate::formats::pickle::Global;
 use crate::policy::{Policy, Standing};
 
 /// A [`Standing`] in a word.

@@ -15,7 +15,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::event::{Event, EventKind, Sink};
-use super::tree::{Global, Node, NodeId, Object, Tree, Value};
+use super::global::Global;
+use super::tree::{Node, NodeId, Object, Tree, Value};
 use crate::error::shortened;
 use crate::findings::{Finding, Findings, Severity, Verdict};
 use crate::policy::{Policy, Standing};

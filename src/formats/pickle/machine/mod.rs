@@ -2,6 +2,7 @@
 
 mod containers;
 mod fetch;
+mod globals;
 mod numbers;
 mod quick;
 mod step;
@@ -72,9 +73,9 @@ impl Fixed {
         }
     }
 
-    const fn node(self) -> Node {
+    fn node(self) -> Node {
         match self {
-            Self::Number(number) => Node::Int(number as i64),
+            Self::Number(number) => Node::Int(number.into()),
             Self::None => Node::None,
             Self::True => Node::Bool(true),
             Self::False => Node::Bool(false),
