@@ -4,8 +4,8 @@
 //! `cargo bench --bench instructions` counts every job under valgrind (which must be installed), prints
 //! how many times the recorded count each takes, and exits with 1 if one takes more than [`MOST`].
 //! `-- WORD…` counts the jobs whose names hold one of the words; `-- record` writes the record,
-//! `benches/instructions.tsv`. `RUSTFLAGS="--cfg weighbridge_scalar"` counts the code without kernels, which has
-//! rows of its own.
+//! `benches/instructions.tsv`. `RUSTFLAGS="--cfg weighbridge_scalar"` counts the code without kernels,
+//! `"--cfg weighbridge_baseline"` that with kernels which need no question to the processor; they have rows of their own.
 //!
 //! Of its own and not iai-callgrind, which does the same by the same tool: that needs a second program,
 //! installed in exactly its version. Counts say nothing about memory or about how long an instruction takes:
@@ -182,6 +182,9 @@ fn count(words: &[String], jobs: usize) -> Result<Vec<u64>, String> {
 fn build() -> &'static str {
     if cfg!(weighbridge_scalar) {
         return "scalar";
+    }
+    if cfg!(weighbridge_baseline) {
+        return "baseline";
     }
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c") {
