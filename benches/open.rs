@@ -3,10 +3,14 @@
 
 #![allow(missing_docs)]
 
+mod common;
+
 use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use common::files::{self, int, text};
 
 const GIB: u64 = 1 << 30;
 /// As many tensors as a transformer of 32 layers has.
@@ -33,50 +37,22 @@ fn resident() -> u64 {
     number.unwrap_or(0)
 }
 
-fn name(at: u64) -> String {
-    format!("model.layers.{at}.self_attn.q_proj.weight")
-}
-
-fn safetensors_header(tensors: u64, bytes: u64) -> String {
-    let infos: Vec<String> = (0..tensors)
-        .map(|at| {
-            let (start, end) = (at * bytes, (at + 1) * bytes);
-            let name = name(at);
-            format!(r#""{name}":{{"dtype":"U8","shape":[{bytes}],"data_offsets":[{start},{end}]}}"#)
-        })
-        .collect();
-    format!("{{{}}}", infos.join(","))
-}
-
 fn sparse_safetensors(path: &Path) {
     let each = GIB / TENSORS;
-    let header = safetensors_header(TENSORS, each);
-    let mut file = File::create(path).unwrap();
-    file.write_all(&(header.len() as u64).to_le_bytes())
-        .unwrap();
-    file.write_all(header.as_bytes()).unwrap();
-    file.set_len(8 + header.len() as u64 + TENSORS * each)
-        .unwrap();
+    let head = files::safetensors_head(TENSORS, each);
+    sparse(path, &head, head.len() as u64 + TENSORS * each);
 }
 
 fn sparse_gguf(path: &Path) {
     let each = GIB / TENSORS / 32 * 32;
-    let mut head = b"GGUF\x03\0\0\0".to_vec();
-    head.extend(TENSORS.to_le_bytes());
-    head.extend(0_u64.to_le_bytes());
-    for at in 0..TENSORS {
-        let name = name(at);
-        head.extend((name.len() as u64).to_le_bytes());
-        head.extend(name.as_bytes());
-        head.extend(1_u32.to_le_bytes());
-        head.extend(each.to_le_bytes());
-        head.extend(24_u32.to_le_bytes());
-        head.extend((at * each).to_le_bytes());
-    }
-    let data = (head.len() as u64).next_multiple_of(32);
+    let head = files::gguf_head(TENSORS, each, 0);
+    sparse(path, &head, head.len() as u64 + TENSORS * each);
+}
+
+fn sparse(path: &Path, head: &[u8], length: u64) {
     let mut file = File::create(path).unwrap();
-    file.write_all(&head).unwrap();
-    file.set_len(data + TENSORS * each).unwrap();
+    file.write_all(head).unwrap();
+    file.set_len(length).unwrap();
 }
 
 /// A torch archive with one storage of 1 GiB, viewed by every tensor.
@@ -84,16 +60,7 @@ fn sparse_torch(path: &Path) {
     let mut pickle = b"\x80\x02}(".to_vec();
     let each = (GIB / TENSORS) as u32;
     for at in 0..TENSORS as u32 {
-        let text = |text: &str| {
-            [
-                &b"X"[..],
-                &(text.len() as u32).to_le_bytes(),
-                text.as_bytes(),
-            ]
-            .concat()
-        };
-        let int = |number: u32| [&b"J"[..], &number.to_le_bytes()].concat();
-        pickle.extend(text(&name(at.into())));
+        pickle.extend(text(&files::name(at.into())));
         pickle.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
         pickle.extend(text("storage"));
         pickle.extend(b"ctorch\nByteStorage\n");
@@ -103,50 +70,12 @@ fn sparse_torch(path: &Path) {
         pickle.extend([int(each), b"\x85".to_vec(), int(1), b"\x85\x89)tR".to_vec()].concat());
     }
     pickle.extend(b"u.");
-    let members: [(&str, &[u8], u64); 3] = [
-        ("m/data.pkl", &pickle, pickle.len() as u64),
-        ("m/data/0", &[], GIB),
-        ("m/version", b"3\n", 2),
+    let members: [(String, &[u8], u64); 3] = [
+        ("m/data.pkl".to_owned(), &pickle, pickle.len() as u64),
+        ("m/data/0".to_owned(), &[], GIB),
+        ("m/version".to_owned(), b"3\n", 2),
     ];
-    let mut file = File::create(path).unwrap();
-    let mut directory = Vec::new();
-    for (name, data, size) in members {
-        let offset = file.stream_position().unwrap() as u32;
-        let sizes = [(size as u32).to_le_bytes(); 2].concat();
-        let length = (name.len() as u16).to_le_bytes();
-        let local = [
-            b"PK\x03\x04\0\0".as_slice(),
-            &[0; 12],
-            &sizes,
-            &length,
-            &[0; 2],
-        ]
-        .concat();
-        file.write_all(&local).unwrap();
-        file.write_all(name.as_bytes()).unwrap();
-        file.write_all(data).unwrap();
-        file.seek(SeekFrom::Current((size - data.len() as u64) as i64))
-            .unwrap();
-        directory.extend(
-            [
-                b"PK\x01\x02".as_slice(),
-                &[0; 16],
-                &sizes,
-                &length,
-                &[0; 12],
-            ]
-            .concat(),
-        );
-        directory.extend(offset.to_le_bytes());
-        directory.extend(name.as_bytes());
-    }
-    let offset = file.stream_position().unwrap() as u32;
-    file.write_all(&directory).unwrap();
-    file.write_all(b"PK\x05\x06\0\0\0\0\x03\0\x03\0").unwrap();
-    file.write_all(&(directory.len() as u32).to_le_bytes())
-        .unwrap();
-    file.write_all(&offset.to_le_bytes()).unwrap();
-    file.write_all(&[0; 2]).unwrap();
+    files::zip(&mut File::create(path).unwrap(), &members);
 }
 
 /// Writes a sparse file.
@@ -175,10 +104,7 @@ fn open_sparse(folder: &Path) {
 fn safetensors_beside_the_crate() {
     println!("safetensors header, ours beside the official crate (median, ratio)");
     for tensors in [100, 1_000, 10_000, 100_000] {
-        let header = safetensors_header(tensors, 0);
-        let mut file = (header.len() as u64).to_le_bytes().to_vec();
-        file.extend(header.as_bytes());
-        let file: &'static [u8] = Vec::leak(file);
+        let file: &'static [u8] = Vec::leak(files::safetensors_head(tensors, 0));
         let rounds = (200_000 / tensors as usize).clamp(7, 501) | 1;
         let ours = median(rounds, || {
             drop(weighbridge::Checkpoint::from_bytes(file).unwrap())

@@ -68,6 +68,8 @@ pub mod bytes;
 pub mod checkpoint;
 #[cfg(feature = "convert")]
 pub mod convert;
+#[cfg(feature = "digest")]
+pub mod digest;
 pub mod dtype;
 pub mod error;
 pub mod findings;

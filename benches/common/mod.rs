@@ -3,6 +3,8 @@
 
 #![allow(missing_docs, dead_code, unreachable_pub)]
 
+pub mod files;
+
 use std::time::{Duration, Instant};
 
 use weighbridge::{Checkpoint, DType};

@@ -4,13 +4,15 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+#[cfg(feature = "digest")]
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use rayon::prelude::*;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
+#[cfg(feature = "digest")]
+use weighbridge::digest::Algorithm;
 use weighbridge::{Error, Finding, TensorView};
 
 /// Exit status: could not do it.
@@ -141,28 +143,24 @@ pub fn progress_bar(bytes: u64) -> ProgressBar {
 
 /// sha256 of each tensor's elements: row-major, little-endian, blocks for block types. `None` for
 /// a tensor without data.
+#[cfg(feature = "digest")]
 pub fn digests(tensors: &[TensorView<'_>]) -> Vec<Option<String>> {
     let bar = progress_bar(tensors.iter().map(TensorView::byte_length).sum());
-    let digests = tensors
-        .par_iter()
-        .map(|tensor| {
-            let mut hash = Sha256::new();
-            let read = tensor.for_each_chunk(|chunk| {
-                for part in chunk.chunks(1 << 20) {
-                    hash.update(part);
-                    bar.inc(part.len() as u64);
-                }
-                Ok(())
-            });
-            read.ok().map(|()| hex(&hash.finalize()))
-        })
-        .collect();
+    let draw = |progress: weighbridge::Progress| {
+        bar.set_position(progress.done);
+        ControlFlow::Continue(())
+    };
+    let digests = Algorithm::Sha256.of_tensors(tensors, Some(&draw));
     bar.finish_and_clear();
+    let digests = digests.into_iter();
     digests
+        .map(|digest| digest.ok().map(|digest| digest.to_string()))
+        .collect()
 }
 
 /// One digest of a whole model, from the digests of its tensors: names, dtypes, shapes and values count,
 /// metadata, order and container do not.
+#[cfg(feature = "digest")]
 pub fn model_digest(tensors: &[TensorView<'_>], digests: &[Option<String>]) -> Option<String> {
     let mut lines = Vec::new();
     for (tensor, digest) in tensors.iter().zip(digests) {
@@ -175,7 +173,11 @@ pub fn model_digest(tensors: &[TensorView<'_>], digests: &[Option<String>]) -> O
         ));
     }
     lines.sort();
-    (!lines.is_empty()).then(|| hex(&Sha256::digest(lines.concat())))
+    (!lines.is_empty()).then(|| {
+        Algorithm::Sha256
+            .of_bytes(lines.concat().as_bytes())
+            .to_string()
+    })
 }
 
 pub fn hex(bytes: &[u8]) -> String {

@@ -24,12 +24,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-#[cfg(feature = "convert")]
+#[cfg(feature = "digest")]
 use crate::bytes::{Span, to_u64, to_usize};
 use crate::error::{Caller, Error, Format, Result};
 use crate::findings::{Finding, Verdict};
 use crate::index::{Entry, Index, MetadataView};
-#[cfg(feature = "convert")]
+#[cfg(feature = "digest")]
 use crate::progress::Job;
 use crate::source::Source;
 use crate::tensor::{Owner, Piece, Placed, TensorView};
@@ -229,7 +229,7 @@ impl Checkpoint {
     }
 
     /// Gives the bytes of a file in order, in pieces, also where they are not in memory.
-    #[cfg(feature = "convert")]
+    #[cfg(feature = "digest")]
     pub(crate) fn for_each_file_piece(
         &self,
         file: usize,

@@ -4,13 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
 use super::atomic::{self, Pending};
 use super::crew::Meter;
 use super::options::ConvertOptions;
 use super::transfer::{self, Placed};
 use crate::checkpoint::Checkpoint;
+use crate::digest::Algorithm;
 use crate::error::{Error, Result};
 use crate::progress;
 
@@ -96,20 +95,16 @@ pub(super) fn unknown(model: &Checkpoint) -> Vec<String> {
 
 /// The digest of each file of the source.
 fn sha256(model: &Checkpoint, stop: &AtomicBool) -> Result<Vec<String>> {
-    let mut digests = Vec::new();
-    for file in 0..model.files().len() {
-        let mut hash = Sha256::new();
-        model.for_each_file_piece(file, |piece| {
-            hash.update(piece);
-            match stop.load(Ordering::Relaxed) {
-                true => Err(cancelled()),
-                false => Ok(()),
-            }
-        })?;
-        let digits = hash.finalize();
-        digests.push(digits.iter().map(|byte| format!("{byte:02x}")).collect());
-    }
-    Ok(digests)
+    let files = 0..model.files().len();
+    let digests = files.map(|file| {
+        let advance = |_| match stop.load(Ordering::Relaxed) {
+            true => Err(cancelled()),
+            false => Ok(()),
+        };
+        let digest = Algorithm::Sha256.of_file(model, file, advance)?;
+        Ok(digest.to_string())
+    });
+    digests.collect()
 }
 
 #[cold]

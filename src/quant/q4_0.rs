@@ -8,7 +8,7 @@
 //!
 //! Source: ggml 0.25.3 `ggml-common.h` and `ggml-quants.c`, `dequantize_row_q4_0`.
 
-use super::convert::{f16_at, inverse, largest, put_f16};
+use super::convert::{f16_at, inverse, largest, nibbles, put_f16, scaled};
 
 pub(super) const ELEMENTS: usize = 32;
 pub(super) const BYTES: usize = 18;
@@ -16,10 +16,8 @@ pub(super) const BYTES: usize = 18;
 /// Decodes one block.
 pub(super) fn decode(block: &[u8; BYTES], out: &mut [f32; ELEMENTS]) {
     let d = f16_at(block, 0);
-    for (at, &byte) in block[2..].iter().enumerate() {
-        out[at] = (i32::from(byte & 15) - 8) as f32 * d;
-        out[at + 16] = (i32::from(byte >> 4) - 8) as f32 * d;
-    }
+    let q = nibbles(&block[2..]).map(|q| q as i8 - 8);
+    scaled(&q, d, out);
 }
 
 /// Quantizes one block, byte-equal to PyPI `gguf` 0.19.0 `quants.py` on finite values.

@@ -8,7 +8,7 @@
 //!
 //! Source: ggml 0.25.3 `ggml-common.h` and `ggml-quants.c`, `dequantize_row_q4_1`.
 
-use super::convert::{f16_at, inverse, put_f16, range};
+use super::convert::{f16_at, inverse, nibbles, put_f16, range};
 
 pub(super) const ELEMENTS: usize = 32;
 pub(super) const BYTES: usize = 20;
@@ -17,9 +17,8 @@ pub(super) const BYTES: usize = 20;
 pub(super) fn decode(block: &[u8; BYTES], out: &mut [f32; ELEMENTS]) {
     let d = f16_at(block, 0);
     let m = f16_at(block, 2);
-    for (at, &byte) in block[4..].iter().enumerate() {
-        out[at] = f32::from(byte & 15) * d + m;
-        out[at + 16] = f32::from(byte >> 4) * d + m;
+    for (out, &q) in out.iter_mut().zip(&nibbles(&block[4..])) {
+        *out = f32::from(q) * d + m;
     }
 }
 

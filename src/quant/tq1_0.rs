@@ -8,7 +8,7 @@
 //!
 //! Source: ggml 0.25.3 `ggml-common.h` and `ggml-quants.c`, `dequantize_row_tq1_0`.
 
-use super::convert::{f16_at, inverse, largest, put_f16};
+use super::convert::{f16_at, inverse, largest, put_f16, scaled};
 
 /// Powers of three.
 const POWERS: [u8; 5] = [1, 3, 9, 27, 81];
@@ -19,15 +19,24 @@ pub(super) const BYTES: usize = 54;
 /// Decodes one block.
 pub(super) fn decode(block: &[u8; BYTES], out: &mut [f32; ELEMENTS]) {
     let d = f16_at(block, 52);
+    let mut q = [0; ELEMENTS];
     // Bytes are read in runs; each run gives its first digits, then its second digits, and so on.
-    let runs = [(0, 32, 5, 0), (32, 16, 5, 160), (48, 4, 4, 240)];
-    for (start, length, digits, first) in runs {
-        for digit in 0..digits {
-            for at in 0..length {
-                let power = block[start + at].wrapping_mul(POWERS[digit]);
-                let trit = (u16::from(power) * 3) >> 8;
-                out[first + digit * length + at] = (i32::from(trit) - 1) as f32 * d;
-            }
+    let (first, rest) = q.split_at_mut(160);
+    let (second, last) = rest.split_at_mut(80);
+    trits::<32>(&block[..32], first);
+    trits::<16>(&block[32..48], second);
+    trits::<4>(&block[48..52], last);
+    scaled(&q, d, out);
+}
+
+/// The digits of a run of bytes, less 1, as many of each as `out` holds. Unpacked apart from the scaling, so
+/// that the compiler makes vectors of both.
+#[inline(always)]
+fn trits<const RUN: usize>(bytes: &[u8], out: &mut [i8]) {
+    for (out, power) in out.chunks_exact_mut(RUN).zip(POWERS) {
+        for (out, byte) in out.iter_mut().zip(bytes) {
+            let digits = u16::from(byte.wrapping_mul(power));
+            *out = ((digits * 3) >> 8) as i8 - 1;
         }
     }
 }

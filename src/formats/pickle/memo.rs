@@ -11,13 +11,10 @@ use crate::limits::Budget;
 /// one large number does not cost a large list.
 #[derive(Default)]
 pub(super) struct Memo {
-    /// [`FREE`] where a number is not taken: half the size of an `Option`.
-    dense: Vec<NodeId>,
+    dense: Vec<Option<NodeId>>,
     sparse: HashMap<u64, NodeId>,
     filled: u64,
 }
-
-const FREE: NodeId = NodeId(u32::MAX);
 
 impl Memo {
     /// How many numbers are taken: the next number of MEMOIZE.
@@ -25,14 +22,29 @@ impl Memo {
         self.filled.saturating_add(to_u64(self.sparse.len()))
     }
 
+    #[inline]
     pub(super) fn get(&self, index: u64) -> Option<NodeId> {
         let dense = usize::try_from(index)
             .ok()
             .and_then(|index| self.dense.get(index));
         match dense {
-            Some(&node) => (node != FREE).then_some(node),
+            Some(&node) => node,
             None => self.sparse.get(&index).copied(),
         }
+    }
+
+    /// Puts a value under the number that follows the last, as picklers do; `false` if that is not it, or if
+    /// there is no room, and then nothing was done.
+    #[inline]
+    pub(super) fn put_next(&mut self, index: u64, node: NodeId) -> bool {
+        let length = self.dense.len();
+        let next = index == to_u64(length) && length < self.dense.capacity();
+        if !next || !self.sparse.is_empty() {
+            return false;
+        }
+        self.dense.push(Some(node));
+        self.filled = self.filled.saturating_add(1);
+        true
     }
 
     /// Puts a value; says whether the number lies far beyond those taken.
@@ -61,12 +73,12 @@ impl Memo {
                 moved = self.sparse.remove(&to_u64(self.dense.len()));
                 self.filled = self.filled.saturating_add(u64::from(moved.is_some()));
             }
-            self.dense.push(moved.unwrap_or(FREE));
+            self.dense.push(moved);
         }
         if let Some(slot) = usize::try_from(index)
             .ok()
             .and_then(|index| self.dense.get_mut(index))
-            && std::mem::replace(slot, node) == FREE
+            && slot.replace(node).is_none()
         {
             self.filled = self.filled.saturating_add(1);
         }

@@ -13,6 +13,7 @@
 //! ```
 
 mod event;
+mod global;
 pub mod judge;
 mod machine;
 mod memo;
@@ -22,9 +23,10 @@ mod text;
 mod tree;
 
 pub use event::{Anomaly, Event, EventKind, Sink};
+pub use global::Global;
 pub use judge::{Judge, Surroundings};
 pub use opcode::Opcode;
-pub use tree::{Global, LONGEST_NAME, NodeId, Object, Tree, Value};
+pub use tree::{LONGEST_NAME, NodeId, Object, Tree, Value};
 
 use crate::error::{Context, ErrorKind, Format, Result};
 use crate::limits::Budget;

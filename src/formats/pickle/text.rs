@@ -182,6 +182,12 @@ fn push_code_point(code: u32, out: &mut Vec<u8>) {
     out.extend([0xed, low(6), low(0)]);
 }
 
+/// Whether the bytes are UTF-8. Names are short and ASCII, and this is faster on them.
+#[inline]
+pub(super) fn is_utf8(bytes: &[u8]) -> bool {
+    bytes.is_ascii() || std::str::from_utf8(bytes).is_ok()
+}
+
 /// Whether the bytes are UTF-8, with lone surrogates allowed as CPython allows them.
 pub(super) fn is_utf8_with_surrogates(mut bytes: &[u8]) -> bool {
     loop {

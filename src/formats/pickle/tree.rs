@@ -5,9 +5,12 @@
 //! contain itself, or describe 2^64 leaves in 454 bytes.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
+use super::global::{Global, GlobalNode, Name};
 use super::opcode::Opcode;
-use super::python2::Translation;
+use crate::bytes::{to_u64, to_usize};
+use crate::limits::Budget;
 
 /// Bytes of the longest name, key or other text that is looked at as such. Honest ones have fewer than
 /// 200.
@@ -15,28 +18,29 @@ pub const LONGEST_NAME: usize = 4096;
 
 /// The place of a node in its [`Tree`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodeId(pub(super) u32);
+pub struct NodeId(NonZeroU32);
 
 impl NodeId {
-    /// The place in the order in which the pickle makes its values, from 0.
+    /// The id of the node at this place; counted from 1 inside, so that an `Option` of it has the same size.
+    #[inline]
+    pub(super) fn at(position: usize) -> Option<Self> {
+        let number = u32::try_from(position).ok()?.checked_add(1)?;
+        NonZeroU32::new(number).map(Self)
+    }
+
+    /// The place in the order in which the pickle makes its values, from 0. Mentions of one small number, and
+    /// of other values that are always the same, share one place.
     #[must_use]
+    #[inline]
     pub fn position(self) -> usize {
-        usize::try_from(self.0).unwrap_or(usize::MAX)
+        usize::try_from(self.0.get()).map_or(usize::MAX, |number| number.wrapping_sub(1))
     }
 }
 
 impl fmt::Debug for NodeId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "#{}", self.0)
+        write!(formatter, "#{}", self.position())
     }
-}
-
-/// A range of bytes: of the input, or of the strings that had to be decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Text {
-    pub(super) start: usize,
-    pub(super) length: u32,
-    pub(super) decoded: bool,
 }
 
 /// One value. 16 bytes.
@@ -50,9 +54,11 @@ pub(super) enum Node {
     /// Decimal digits that exceed 64 bits.
     BigDecimal,
     Float(f64),
-    /// UTF-8, surrogates allowed.
+    /// UTF-8.
     Str(usize, u32),
-    /// UTF-8 from the pool of decoded strings.
+    /// UTF-8 but for lone surrogates.
+    SurrogateStr(usize, u32),
+    /// UTF-8 from the pool of decoded strings, surrogates allowed.
     DecodedStr(usize, u32),
     /// A string of Python 2: bytes that were text.
     ByteString(usize, u32),
@@ -83,15 +89,6 @@ pub(super) const MOST_HASH: u16 = u16::MAX - 1;
 
 /// The container index of a list, dict or set that nothing was added to yet.
 pub(super) const EMPTY: u32 = u32::MAX;
-
-/// A module and name, as written and as CPython looks it up.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct GlobalNode {
-    pub(super) module: Text,
-    pub(super) name: Text,
-    /// Found once: it is looked at each time the global is.
-    pub(super) translation: Option<Translation>,
-}
 
 /// The result of a call that was not made.
 #[derive(Clone, Debug)]
@@ -181,20 +178,6 @@ impl Value<'_> {
     }
 }
 
-/// A global name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Global<'t> {
-    /// The module that CPython 3 imports.
-    pub module: &'t str,
-    /// The name in it; a dotted path from protocol 4 on.
-    pub name: &'t str,
-    /// The module as written.
-    pub raw_module: &'t str,
-    /// The name as written.
-    pub raw_name: &'t str,
-}
-
 /// The arena of one pickle.
 pub struct Tree<'a> {
     pub(super) input: &'a [u8],
@@ -203,15 +186,22 @@ pub struct Tree<'a> {
     pub(super) nodes: Vec<Node>,
     pub(super) items: Vec<NodeId>,
     pub(super) containers: Vec<Vec<NodeId>>,
-    pub(super) globals: Vec<GlobalNode>,
+    pub(super) globals: Vec<GlobalNode<'a>>,
     pub(super) objects: Vec<Object>,
+    /// Mentions of values beyond those that have a node of their own.
+    pub(super) shared: u64,
 }
 
 impl Tree<'_> {
-    /// How many values there are.
+    /// How many values there are. A small number counts once, however often it is written.
     #[must_use]
     pub fn len(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// How many values the pickle writes: what one visit of each takes.
+    pub(crate) fn written(&self) -> u64 {
+        to_u64(self.nodes.len()).saturating_add(self.shared)
     }
 
     /// Whether there is no value.
@@ -233,7 +223,9 @@ impl Tree<'_> {
             Node::BigInt(start, length) => Value::BigInt(self.bytes(start, length, false)),
             Node::BigDecimal => Value::BigInt(&[]),
             Node::Float(value) => Value::Float(value),
-            Node::Str(start, length) => Value::Str(self.bytes(start, length, false)),
+            Node::Str(start, length) | Node::SurrogateStr(start, length) => {
+                Value::Str(self.bytes(start, length, false))
+            }
             Node::DecodedStr(start, length) => Value::Str(self.bytes(start, length, true)),
             Node::ByteString(start, length) => Value::ByteString(self.bytes(start, length, false)),
             Node::DecodedByteString(start, length) => {
@@ -266,11 +258,31 @@ impl Tree<'_> {
         }
     }
 
+    /// Whether the value is such text, without looking at it again.
+    pub(super) fn is_str(&self, id: NodeId) -> bool {
+        match self.node(id) {
+            Some(Node::Str(_, length)) => {
+                to_usize(length.into()).is_some_and(|length| length <= LONGEST_NAME)
+            }
+            _ => self.str(id).is_some(),
+        }
+    }
+
+    /// Whether the value is this text, of either Python.
+    pub(crate) fn is_text(&self, id: NodeId, wanted: &str) -> bool {
+        match self.node(id) {
+            Some(Node::Str(start, length) | Node::ByteString(start, length)) => {
+                self.bytes(start, length, false) == wanted.as_bytes()
+            }
+            _ => self.str(id) == Some(wanted),
+        }
+    }
+
     /// The integer, if the value is one of at most 64 bits. A boolean is none.
     #[must_use]
     pub fn int(&self, id: NodeId) -> Option<i64> {
-        match self.value(id) {
-            Value::Int(value) => Some(value),
+        match self.node(id) {
+            Some(Node::Int(value)) => Some(value),
             _ => None,
         }
     }
@@ -278,8 +290,9 @@ impl Tree<'_> {
     /// The items, if the value is a tuple or list.
     #[must_use]
     pub fn sequence(&self, id: NodeId) -> Option<&[NodeId]> {
-        match self.value(id) {
-            Value::Tuple(items) | Value::List(items) => Some(items),
+        match self.node(id)? {
+            Node::Tuple(start, length, _) => Some(self.range(start, length)),
+            Node::List(container) => Some(self.container(container)),
             _ => None,
         }
     }
@@ -287,8 +300,8 @@ impl Tree<'_> {
     /// The global, if the value is one.
     #[must_use]
     pub fn global(&self, id: NodeId) -> Option<Global<'_>> {
-        match self.value(id) {
-            Value::Global(global) => Some(global),
+        match self.node(id)? {
+            Node::Global(global) => self.global_at(global),
             _ => None,
         }
     }
@@ -296,8 +309,8 @@ impl Tree<'_> {
     /// The object, if the value is one.
     #[must_use]
     pub fn object(&self, id: NodeId) -> Option<&Object> {
-        match self.value(id) {
-            Value::Object(object) => Some(object),
+        match self.node(id)? {
+            Node::Object(object) => self.object_at(object),
             _ => None,
         }
     }
@@ -327,33 +340,40 @@ impl Tree<'_> {
     pub fn bytes_offset(&self, id: NodeId) -> Option<u64> {
         match self.node(id)? {
             Node::Bytes(start, _) | Node::ByteArray(start, _) | Node::ByteString(start, _) => {
-                self.base.checked_add(crate::bytes::to_u64(start))
+                self.base.checked_add(to_u64(start))
             }
             _ => None,
         }
     }
 
-    pub(super) fn node(&self, id: NodeId) -> Option<Node> {
-        self.nodes.get(usize::try_from(id.0).ok()?).copied()
+    /// Gives back the room that is left in the lists.
+    pub(super) fn shrink(&mut self, budget: &mut Budget) {
+        shrink(&mut self.nodes, budget);
+        shrink(&mut self.items, budget);
+        shrink(&mut self.objects, budget);
     }
 
-    pub(super) fn global_at(&self, global: u32) -> Option<Global<'_>> {
-        let global = self.globals.get(usize::try_from(global).ok()?)?;
-        let text = |text: Text| {
-            std::str::from_utf8(self.bytes(text.start, text.length, text.decoded))
-                .unwrap_or_default()
+    #[inline]
+    pub(super) fn node(&self, id: NodeId) -> Option<Node> {
+        self.nodes.get(id.position()).copied()
+    }
+
+    pub(super) fn global_at<'t>(&'t self, global: u32) -> Option<Global<'t>> {
+        let (module, name, translation) = match self.globals.get(usize::try_from(global).ok()?)? {
+            GlobalNode::Found(global) => return Some(*global),
+            GlobalNode::Decoded {
+                module,
+                name,
+                translation,
+            } => (*module, *name, *translation),
         };
-        let (raw_module, raw_name) = (text(global.module), text(global.name));
-        let (module, name) = match global.translation {
-            Some(translation) => translation.apply(raw_module, raw_name),
-            None => (raw_module, raw_name),
+        let text = |name: Name<'t>| match name {
+            Name::Written(name) => name,
+            Name::Decoded(start, length) => {
+                std::str::from_utf8(self.bytes(start, length, true)).unwrap_or_default()
+            }
         };
-        Some(Global {
-            module,
-            name,
-            raw_module,
-            raw_name,
-        })
+        Some(Global::found(text(module), text(name), translation))
     }
 
     fn object_at(&self, object: u32) -> Option<&Object> {
@@ -375,6 +395,13 @@ impl Tree<'_> {
         let pool = if decoded { &self.decoded } else { self.input };
         slice(pool, start, length)
     }
+}
+
+fn shrink<T>(list: &mut Vec<T>, budget: &mut Budget) {
+    let before = list.capacity();
+    list.shrink_to_fit();
+    let freed = before.saturating_sub(list.capacity());
+    budget.refund_heap(to_u64(freed.saturating_mul(size_of::<T>())));
 }
 
 fn slice<T>(pool: &[T], start: usize, length: u32) -> &[T] {

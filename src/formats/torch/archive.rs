@@ -47,18 +47,17 @@ const KNOWN: &[&str] = &[
 /// other kinds; `Limit` if the file needs more than allowed.
 pub fn read(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
     let archive = Archive::read(bytes, budget)?;
-    let format = KINDS
-        .iter()
-        .find(|(name, _)| has(&archive, name))
-        .map_or(Format::TorchZip, |&(_, format)| format);
     let mut reader = Reader {
         bytes,
         archive: &archive,
         prefix: prefix(&archive)?,
-        format,
+        format: Format::TorchZip,
         inflated: Buffers::default(),
         read: Vec::new(),
     };
+    let kind = KINDS.iter().find(|(name, _)| reader.find(name).is_some());
+    let format = kind.map_or(Format::TorchZip, |&(_, format)| format);
+    reader.format = format;
     let mut builder = Builder::new();
     let read = match format {
         Format::TorchScript if reader.find("constants.pkl").is_none() => {
@@ -99,14 +98,6 @@ fn prefix<'a>(archive: &Archive<'a>) -> Result<&'a str> {
         }
     }
     Ok(prefix)
-}
-
-/// Whether the archive has a member of this name under its first folder.
-fn has(archive: &Archive<'_>, name: &str) -> bool {
-    archive.members().iter().any(|member| {
-        let inner = member.name.split_once('/').map(|(_, inner)| inner);
-        inner == Some(name)
-    })
 }
 
 /// One archive that is being read.
@@ -193,10 +184,12 @@ impl<'a> Reader<'a, '_> {
     }
 
     pub(super) fn find(&self, name: &str) -> Option<&Member<'a>> {
-        self.archive
-            .members()
-            .iter()
-            .find(|member| member.name.strip_prefix(self.prefix) == Some(name))
+        let length = self.prefix.len().saturating_add(name.len());
+        let mut members = self.archive.members().iter();
+        members.find(|member| {
+            // Nearly all have another length.
+            member.name.len() == length && member.name.strip_prefix(self.prefix) == Some(name)
+        })
     }
 
     /// Walks a pickle for what it would do; its values are nobody's tensors.
@@ -329,6 +322,9 @@ impl<'a> Reader<'a, '_> {
         budget: &mut Budget,
     ) -> Result<Storages<'a>> {
         let mut storages = Storages::new(endian);
+        let most = self.archive.members().len();
+        storages.reserve(most, budget)?;
+        budget.reserve(&mut self.read, most)?;
         for member in self.archive.members() {
             let inner = member.name.strip_prefix(self.prefix);
             let mut keys = folders
@@ -348,16 +344,23 @@ impl<'a> Reader<'a, '_> {
             storages.push(key, source, span, builder, budget)?;
             self.read.push(member.data.start());
         }
-        storages.finish()?;
+        storages.finish(budget)?;
         Ok(storages)
     }
 
     /// What torch would not look at is worth a note: it could be anything.
     fn note_members(&mut self, builder: &mut Builder) {
         self.read.sort_unstable();
+        let mut next = 0;
         for member in self.archive.members() {
+            let start = member.data.start();
+            // Members nearly always stand in the order of their data.
+            if self.read.get(next) == Some(&start) {
+                next = next.saturating_add(1);
+                continue;
+            }
             let inner = member.name.strip_prefix(self.prefix).unwrap_or_default();
-            let known = self.read.binary_search(&member.data.start()).is_ok()
+            let known = self.read.binary_search(&start).is_ok()
                 || member.is_folder()
                 || member.size == 0
                 || KNOWN.iter().any(|known| inner.starts_with(known));

@@ -100,7 +100,7 @@ impl<'t> Call<'t, '_> {
             };
             pairs.chunks_exact(2).any(|pair| match pair {
                 &[key, value] => {
-                    self.tree.str(key) == Some(wanted)
+                    self.tree.is_text(key, wanted)
                         && matches!(self.tree.value(value), Value::Bool(true))
                 }
                 _ => false,

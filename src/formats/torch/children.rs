@@ -17,8 +17,66 @@ pub(super) enum Label<'t> {
 /// A value inside a container, and what leads to it.
 pub(super) type Child<'t> = (Label<'t>, NodeId);
 
+/// What a container holds, one after the other.
+pub(super) enum Held<'t> {
+    /// Labels that had to be made, or children from several places.
+    Listed(std::vec::IntoIter<Child<'t>>),
+    /// What is left of the items of a sequence, and the place of the first.
+    Numbered(&'t [NodeId], usize),
+    /// What is left of keys and values, and the place of the first pair.
+    Pairs(&'t [NodeId], usize),
+}
+
+impl<'t> Held<'t> {
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Listed(children) => children.as_slice().is_empty(),
+            Self::Numbered(items, _) => items.is_empty(),
+            // A key without a value is no child.
+            Self::Pairs(pairs, _) => pairs.len() < 2,
+        }
+    }
+
+    /// Bytes of heap that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Listed(children) => {
+                let count = children.as_slice().len();
+                count.saturating_mul(size_of::<Child<'_>>())
+            }
+            Self::Numbered(..) | Self::Pairs(..) => 0,
+        }
+    }
+
+    pub(super) fn next(&mut self, tree: &'t Tree<'_>) -> Option<Child<'t>> {
+        match self {
+            Self::Listed(children) => children.next(),
+            Self::Numbered(items, place) => {
+                let (&item, rest) = items.split_first()?;
+                let child = (number(*place), item);
+                (*items, *place) = (rest, place.saturating_add(1));
+                Some(child)
+            }
+            Self::Pairs(pairs, place) => {
+                let &[key, value, ref rest @ ..] = *pairs else {
+                    return None;
+                };
+                let child = (Children { tree }.label(key, *place), value);
+                (*pairs, *place) = (rest, place.saturating_add(1));
+                Some(child)
+            }
+        }
+    }
+}
+
+impl<'t> From<Vec<Child<'t>>> for Held<'t> {
+    fn from(children: Vec<Child<'t>>) -> Self {
+        Self::Listed(children.into_iter())
+    }
+}
+
 /// What a container holds; `None` if the value is none.
-pub(super) fn children<'t>(tree: &'t Tree<'_>, node: NodeId) -> Option<Vec<Child<'t>>> {
+pub(super) fn children<'t>(tree: &'t Tree<'_>, node: NodeId) -> Option<Held<'t>> {
     Children { tree }.of(node)
 }
 
@@ -35,16 +93,18 @@ struct Children<'t, 'a> {
 }
 
 impl<'t> Children<'t, '_> {
-    fn of(self, node: NodeId) -> Option<Vec<Child<'t>>> {
+    fn of(self, node: NodeId) -> Option<Held<'t>> {
         match self.tree.value(node) {
-            Value::Tuple(items) | Value::List(items) | Value::Set(items) => Some(numbered(items)),
-            Value::Dict(pairs) => Some(self.labelled(pairs)),
+            Value::Tuple(items) | Value::List(items) | Value::Set(items) => {
+                Some(Held::Numbered(items, 0))
+            }
+            Value::Dict(pairs) => Some(Held::Pairs(pairs, 0)),
             Value::Object(object) => self.object_children(object),
             _ => None,
         }
     }
 
-    fn object_children(self, object: &'t Object) -> Option<Vec<Child<'t>>> {
+    fn object_children(self, object: &'t Object) -> Option<Held<'t>> {
         let global = self.tree.global(object.callable);
         let name = global.map_or(("", ""), |global| (global.module, global.name));
         if is_plain_data(name) {
@@ -55,26 +115,31 @@ impl<'t> Children<'t, '_> {
             // Lists of TorchScript: the first argument is the list, or a value with its type.
             let first = arguments.first().copied()?;
             return Some(match self.tree.value(first) {
-                Value::Tuple(items) | Value::List(items) => numbered(items),
-                Value::Dict(pairs) => self.labelled(pairs),
-                _ => vec![(number(0), first)],
+                Value::Tuple(items) | Value::List(items) => Held::Numbered(items, 0),
+                Value::Dict(pairs) => Held::Pairs(pairs, 0),
+                _ => vec![(number(0), first)].into(),
             });
         }
         if name.1 == "_reconstruct" && name.0.starts_with("numpy.") {
             // An array of objects: its items.
             let state = object.state.and_then(|state| self.tree.sequence(state));
             let items = state.and_then(|state| self.tree.sequence(*state.get(4)?));
-            return Some(numbered(items.unwrap_or_default()));
+            return Some(Held::Numbered(items.unwrap_or_default(), 0));
+        }
+        let pairs = self.tree.object_pairs(object);
+        if is_container(name) && !pairs.is_empty() && arguments.is_empty() {
+            // What `state_dict` gives: nothing beside the pairs.
+            return Some(Held::Pairs(pairs, 0));
         }
         let mut children = self.items(object);
         if is_container(name) {
-            return Some(children);
+            return Some(children.into());
         }
         children.extend(numbered(arguments));
         if let Some(state) = object.state {
             self.state_children(state, &mut children);
         }
-        Some(children)
+        Some(children.into())
     }
 
     /// What was put into an object by SETITEM and APPEND, and the pairs that the pickles of Python 2
@@ -115,7 +180,7 @@ impl<'t> Children<'t, '_> {
         };
         let attribute = |wanted: &str| {
             pairs.chunks_exact(2).find_map(|pair| match pair {
-                &[key, value] if self.tree.str(key) == Some(wanted) => Some(value),
+                &[key, value] if self.tree.is_text(key, wanted) => Some(value),
                 _ => None,
             })
         };

@@ -245,7 +245,7 @@ impl<'a> Reader<'a> {
             let finding = Finding::new(Severity::Warning, "trailing-bytes", message);
             builder.finding(finding.at(cursor.offset()));
         }
-        storages.finish()?;
+        storages.finish(budget)?;
         Ok(storages)
     }
 }

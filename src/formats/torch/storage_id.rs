@@ -29,7 +29,7 @@ impl<'t> StorageId<'t> {
         let Some(&[kind, class, key, location, elements, ref more @ ..]) = tree.sequence(id) else {
             return Ok(None);
         };
-        if tree.str(kind) != Some("storage") {
+        if !tree.is_text(kind, "storage") {
             return Ok(None);
         }
         let class = tree

@@ -13,6 +13,8 @@ use crate::error::{Context, Error, Malformed, Result, shortened};
 use crate::limits::{Budget, Limit};
 
 const SIGNATURE: &[u8] = b"PK\x01\x02";
+/// Bytes of a header without name, extra fields and comment.
+const SHORTEST: u64 = 46;
 /// Encrypted, patched, strongly encrypted, masked headers.
 const REFUSED_FLAGS: u16 = 0x0001 | 0x0020 | 0x0040 | 0x2000;
 /// Crc and sizes follow the data.
@@ -55,6 +57,10 @@ pub(super) fn read<'a>(bytes: &'a [u8], end: End, budget: &mut Budget) -> Result
     let directory = end.directory.slice(bytes).unwrap_or_default();
     let mut cursor: Cursor<'_> = Cursor::at(directory, end.directory.start());
     let mut members = Vec::new();
+    // What the directory claims, as far as its bytes allow.
+    let most = end.directory.length().checked_div(SHORTEST).unwrap_or(0);
+    let most = to_usize(end.entries.min(most)).unwrap_or(0);
+    budget.reserve(&mut members, most)?;
     while cursor.remaining() > 0 {
         let declared_at = cursor.offset();
         let member = read_one(&mut cursor, bytes).at(declared_at)?;
@@ -143,6 +149,9 @@ fn name(bytes: &[u8]) -> Result<&str> {
         let what = "a member's name";
         return Err(Error::malformed(Malformed::NotUtf8 { what }));
     };
+    if is_plain(bytes) {
+        return Ok(name);
+    }
     let path = name.strip_suffix('/').unwrap_or(name);
     let plain = path
         .split('/')
@@ -157,6 +166,21 @@ fn name(bytes: &[u8]) -> Result<&str> {
         ));
     }
     Ok(name)
+}
+
+/// Whether a name is one of those that torch writes: letters, digits and a few signs, each component with
+/// something beside dots. Others are looked at again.
+fn is_plain(bytes: &[u8]) -> bool {
+    let mut has_letter = false;
+    for &byte in bytes {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => has_letter = true,
+            b'.' => {}
+            b'/' if has_letter => has_letter = false,
+            _ => return false,
+        }
+    }
+    has_letter
 }
 
 /// Size, compressed size and header offset, from the zip64 field where the header has no room.

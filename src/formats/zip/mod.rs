@@ -20,6 +20,8 @@ pub mod salvage;
 pub use central_directory::{Member, Method};
 pub use inflate::{check_crc, inflate};
 
+use std::hash::{BuildHasher, RandomState};
+
 use crate::bytes::to_u64;
 use crate::error::{Context, Error, Format, Malformed, Result};
 use crate::findings::{Finding, Findings, Severity};
@@ -84,7 +86,47 @@ impl<'a> Archive<'a> {
 }
 
 /// Names are unique, also for readers that ignore case (torch's does) or a final slash.
-fn check_names(members: &[Member<'_>], budget: &mut Budget) -> Result<()> {
+fn check_names<'a>(members: &[Member<'a>], budget: &mut Budget) -> Result<()> {
+    // Half of the slots stay free, and the hash has a key of its own: no file can make the search long.
+    let count = members.len().saturating_mul(2).next_power_of_two();
+    let mask = count.saturating_sub(1);
+    // The upper half of the hash, and the member's place, from 1.
+    let mut slots: Vec<(u32, u32)> = Vec::new();
+    budget.reserve(&mut slots, count)?;
+    slots.resize(count, (0, 0));
+    let hasher = RandomState::new();
+    let mut folded = Vec::new();
+    let name_of = |member: &Member<'a>| member.name.trim_end_matches('/');
+    for (place, member) in (1..).zip(members) {
+        let name = name_of(member);
+        folded.clear();
+        folded.extend_from_slice(name.as_bytes());
+        folded.make_ascii_lowercase();
+        let hash = hasher.hash_one(folded.as_slice());
+        // The upper half tells most names apart without a look at them.
+        let upper = u32::try_from(hash >> 32).unwrap_or_default();
+        let mut slot = usize::try_from(hash & to_u64(mask)).unwrap_or_default();
+        while let Some(&(other, known)) = slots.get(slot)
+            && let Some(known) = known.checked_sub(1)
+        {
+            let known = usize::try_from(known).ok().and_then(|it| members.get(it));
+            let same = |known| name_of(known).eq_ignore_ascii_case(name);
+            if other == upper && known.is_some_and(same) {
+                return name_repeated(members, budget);
+            }
+            slot = slot.wrapping_add(1) & mask;
+        }
+        if let Some(slot) = slots.get_mut(slot) {
+            *slot = (upper, place);
+        }
+    }
+    budget.refund_heap(to_u64(count.saturating_mul(size_of::<(u32, u32)>())));
+    Ok(())
+}
+
+/// Names the first of the names that repeat, in their order.
+#[cold]
+fn name_repeated(members: &[Member<'_>], budget: &mut Budget) -> Result<()> {
     let mut sorted: Vec<&Member<'_>> = Vec::new();
     budget.reserve(&mut sorted, members.len())?;
     sorted.extend(members);

@@ -7,7 +7,7 @@
 //!
 //! A kernel is a safe function with `#[target_feature]`: the features it is compiled for are pinned,
 //! so that a build for a newer processor cannot change its code. `unsafe` stands in two files: here, for
-//! the call after the processor was asked, and in `avx2/streamed.rs`, for stores past the cache.
+//! the call after the processor was asked, and in `streamed.rs`, for stores past the cache.
 
 #![cfg_attr(
     not(any(
@@ -46,11 +46,65 @@ macro_rules! kernels {
     };
 }
 
+/// What a `row!` of x86-64 gives: the loops around `decode`, compiled for `features`, in each output and
+/// both ways of storing.
+#[cfg(target_arch = "x86_64")]
+macro_rules! x86_row {
+    ($isa:expr, $features:literal, $decode:path, $tail:expr) => {{
+        #[target_feature(enable = $features)]
+        fn cached<T: Output>(bytes: &[u8], out: &mut [T]) {
+            let (outs, _) = out.as_chunks_mut::<8>().0.as_chunks_mut();
+            for (block, out) in bytes.as_chunks().0.iter().zip(outs) {
+                $decode(block, out);
+            }
+            tail(bytes, out);
+        }
+        #[target_feature(enable = $features)]
+        fn streamed<T: Output>(bytes: &[u8], out: &mut [T]) {
+            let whole = out.len() / slot::RUN * slot::RUN;
+            let done = streamed::streamed(&mut out[..whole], |slots| {
+                let (outs, _) = slots.as_chunks_mut();
+                for (block, out) in bytes.as_chunks().0.iter().zip(outs) {
+                    $decode(block, out);
+                }
+            });
+            match done {
+                true => tail(bytes, out),
+                false => cached(bytes, out),
+            }
+        }
+        #[target_feature(enable = $features)]
+        fn tail<T: Output>(bytes: &[u8], out: &mut [T]) {
+            $tail(bytes, out);
+        }
+        static ROW: Kernel = Kernel {
+            isa: $isa,
+            f32: Entry {
+                cached: cached::<f32>,
+                streamed: streamed::<f32>,
+            },
+            f16: Entry {
+                cached: cached::<half::f16>,
+                streamed: streamed::<half::f16>,
+            },
+            bf16: Entry {
+                cached: cached::<half::bf16>,
+                streamed: streamed::<half::bf16>,
+            },
+        };
+        Some(&ROW)
+    }};
+}
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
 mod neon;
 mod slot;
+#[cfg(target_arch = "x86_64")]
+mod sse2;
+#[cfg(target_arch = "x86_64")]
+mod streamed;
 #[cfg(test)]
 mod tests;
 
@@ -65,18 +119,36 @@ pub(super) enum Isa {
     /// AVX2 with F16C: every x86-64 server since 2015.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// SSE2, a part of x86-64.
+    #[cfg(target_arch = "x86_64")]
+    Sse2,
     /// Advanced SIMD, which every 64-bit Arm processor has unless its makers left out floating point.
     #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
     Neon,
 }
 
 impl Isa {
+    /// Whether this build uses it: `RUSTFLAGS="--cfg weighbridge_scalar"` measures, and tests, the code of
+    /// processors that have none of them, `"--cfg weighbridge_baseline"` that of processors which have but
+    /// what their architecture is never without.
+    #[inline]
+    const fn is_wanted(self) -> bool {
+        let baseline = match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => false,
+            _ => true,
+        };
+        !cfg!(weighbridge_scalar) && (baseline || !cfg!(weighbridge_baseline))
+    }
+
     /// Whether this processor has it. The answer is cached by the standard library.
     #[inline]
     fn is_available(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Sse2 => true,
             #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
             Self::Neon => std::arch::is_aarch64_feature_detected!("neon"),
         }
@@ -103,36 +175,27 @@ pub(super) struct Kernel {
     bf16: Entry<bf16>,
 }
 
-/// Every row of this build.
-#[cfg(test)]
-fn all() -> impl Iterator<Item = (DType, &'static Kernel)> {
-    DType::ALL
-        .iter()
-        .filter_map(|&dtype| Some((dtype, row(dtype)?)))
-}
+/// The tables of this build, the fastest first.
+const TABLES: &[fn(DType) -> Option<&'static Kernel>] = &[
+    #[cfg(target_arch = "x86_64")]
+    avx2::kernel,
+    #[cfg(target_arch = "x86_64")]
+    sse2::kernel,
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    neon::kernel,
+];
 
-/// The row of a type, whether or not the processor can run it.
-#[cfg(target_arch = "x86_64")]
-use avx2::kernel as row;
-#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
-use neon::kernel as row;
-#[cfg(not(any(
-    target_arch = "x86_64",
-    all(target_arch = "aarch64", target_endian = "little")
-)))]
-fn row(_: DType) -> Option<&'static Kernel> {
-    None
+/// The rows of a type, whether or not the processor can run them, the fastest first.
+#[inline]
+fn rows(dtype: DType) -> impl Iterator<Item = &'static Kernel> {
+    TABLES.iter().filter_map(move |table| table(dtype))
 }
 
 /// The kernel that this processor runs for `dtype`.
 #[inline]
 pub(super) fn kernel(dtype: DType) -> Option<Available> {
-    // `RUSTFLAGS="--cfg weighbridge_scalar"` measures, and tests, the code of other processors.
-    if cfg!(weighbridge_scalar) {
-        return None;
-    }
-    row(dtype)
-        .filter(|kernel| kernel.isa.is_available())
+    rows(dtype)
+        .find(|kernel| kernel.isa.is_wanted() && kernel.isa.is_available())
         .map(Available)
 }
 

@@ -1,15 +1,17 @@
-//! Walks the pickle of a checkpoint of 10,000 tensors with weighbridge and its peers in one run, and prints
-//! times, ratios, and the heap that each opcode costs.
+//! Opens checkpoints of 1,000, 10,000 and 100,000 tensors of 64 bytes with weighbridge and its peers in one
+//! run, and prints times, ratios and peak heap; walks their pickles beside CPython's C unpickler.
 //!
 //! `cargo run --release --manifest-path benches/peers/Cargo.toml --bin pickle -- PYTHON`, where PYTHON is an
-//! interpreter that has the package `torch`: it writes the file, and times CPython's C unpickler with
-//! stubs on the same pickle.
+//! interpreter that has the package `torch`: it writes the files, times `torch.load`, and times CPython's C
+//! unpickler with stubs on the same pickles.
+//!
+//! *First* is the first open of a new process, *warm* the median of several in one process.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use weighbridge::formats::pickle;
 use weighbridge::limits::Budget;
@@ -19,11 +21,15 @@ struct Counting;
 static NOW: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
+fn add(bytes: usize) {
+    let now = NOW.fetch_add(bytes, Relaxed) + bytes;
+    PEAK.fetch_max(now, Relaxed);
+}
+
 // SAFETY: every call is handed to the system's allocator as it came.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = NOW.fetch_add(layout.size(), Relaxed) + layout.size();
-        PEAK.fetch_max(now, Relaxed);
+        add(layout.size());
         // SAFETY: the caller keeps the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
@@ -32,18 +38,30 @@ unsafe impl GlobalAlloc for Counting {
         // SAFETY: the caller keeps the contract of `dealloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // As the system does it: large blocks move by remapping, old and new never stand side by side.
+        if layout.size() >= 128 * 1024 {
+            NOW.fetch_sub(layout.size(), Relaxed);
+            add(size);
+        } else {
+            add(size);
+            NOW.fetch_sub(layout.size(), Relaxed);
+        }
+        // SAFETY: the caller keeps the contract of `realloc`.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
 }
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Writes the checkpoint and its bare pickle; then times CPython's C unpickler on it. The pickle is the one
+/// Writes a checkpoint and its bare pickle; then times CPython's C unpickler on it. The pickle is the one
 /// that this program has just written.
-const PYTHON: &str = r#"
+const WRITE: &str = r#"
 import io, pickle, pickletools, statistics, sys, time, zipfile
 import torch
-folder = sys.argv[1]
-state = {f"model.layers.{i // 9}.block.{i % 9}.weight": torch.zeros(4, 4) for i in range(10_000)}
+folder, count = sys.argv[1], int(sys.argv[2])
+state = {f"model.layers.{i // 9}.block.{i % 9}.weight": torch.zeros(4, 4) for i in range(count)}
 torch.save(state, folder + "/model.pt")
 data = zipfile.ZipFile(folder + "/model.pt").read("model/data.pkl")
 open(folder + "/data.pkl", "wb").write(data)
@@ -55,94 +73,155 @@ class Unpickler(pickle.Unpickler):
     def find_class(self, module, name): return Stub
     def persistent_load(self, pid): return None
 times = []
-for _ in range(15):
+for _ in range(5):
     start = time.perf_counter()
     Unpickler(io.BytesIO(data)).load()
     times.append(time.perf_counter() - start)
 print(sum(1 for _ in pickletools.genops(data)), statistics.median(times))
 "#;
 
-/// Median time of several runs, and the peak heap of one.
-fn measure(rounds: usize, mut work: impl FnMut()) -> (Duration, usize) {
-    let before = NOW.load(Relaxed);
-    PEAK.store(before, Relaxed);
+/// Times the first `torch.load` of a process, without the import of torch.
+const LOAD: &str = r#"
+import sys, time
+import torch
+start = time.perf_counter()
+torch.load(sys.argv[1], weights_only=True, mmap=True)
+print(time.perf_counter() - start)
+"#;
+
+type Opener = (&'static str, fn(&Path) -> Result<usize, String>);
+
+const OPENERS: &[Opener] = &[
+    ("weighbridge open", |path| {
+        let model = weighbridge::open(path).map_err(|error| error.to_string())?;
+        Ok(model.len())
+    }),
+    ("candle-core 0.11.1 read_pth_tensor_info", |path| {
+        let tensors = candle_core::pickle::read_pth_tensor_info(path, false, None);
+        Ok(tensors.map_err(|error| error.to_string())?.len())
+    }),
+    ("pytorch-reader 0.22.1 open", |path| {
+        let tensors = pytorch_reader::PytorchReader::new(path);
+        let tensors = tensors.map_err(|error| error.to_string())?;
+        Ok(tensors.keys().len())
+    }),
+];
+
+/// Median seconds of several runs after the first, and the peak heap of the last.
+fn measure(rounds: usize, mut work: impl FnMut()) -> (f64, usize) {
     work();
-    let peak = PEAK.load(Relaxed) - before;
-    let mut times: Vec<Duration> = (0..rounds)
+    let mut peak = 0;
+    let mut times: Vec<f64> = (0..rounds)
         .map(|_| {
+            let before = NOW.load(Relaxed);
+            PEAK.store(before, Relaxed);
             let start = Instant::now();
             work();
-            start.elapsed()
+            let time = start.elapsed().as_secs_f64();
+            peak = PEAK.load(Relaxed) - before;
+            time
         })
         .collect();
-    times.sort();
+    times.sort_by(f64::total_cmp);
     (times[rounds / 2], peak)
 }
 
+/// What a program prints, as numbers.
+fn numbers(command: &mut Command) -> Vec<f64> {
+    let output = command.output().expect("the program runs");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let words = text.split_whitespace();
+    words.map(|word| word.parse().expect("a number")).collect()
+}
+
 fn main() {
-    let python = std::env::args().nth(1).expect("PYTHON");
+    let mut arguments = std::env::args().skip(1);
+    let python = arguments.next().expect("PYTHON");
+    if python == "first" {
+        let place: usize = arguments.next().expect("PLACE").parse().expect("a number");
+        let path = arguments.next().expect("PATH");
+        let start = Instant::now();
+        let opened = OPENERS[place].1(path.as_ref());
+        let time = start.elapsed().as_secs_f64();
+        return println!("{}", opened.map_or(f64::NAN, |_| time));
+    }
     let folder = std::env::temp_dir().join("weighbridge-bench-pickle");
     std::fs::create_dir_all(&folder).expect("a temporary folder");
-    let output = Command::new(python)
-        .args(["-c", PYTHON])
-        .arg(&folder)
-        .output()
-        .expect("Python runs");
-    let text = String::from_utf8(output.stdout).expect("text");
-    let mut numbers = text.split_whitespace();
-    let opcodes: usize = numbers
-        .next()
-        .and_then(|it| it.parse().ok())
-        .expect("opcodes");
-    let cpython: f64 = numbers
-        .next()
-        .and_then(|it| it.parse().ok())
-        .expect("seconds");
-    let data = std::fs::read(folder.join("data.pkl")).expect("data.pkl");
-    println!("{opcodes} opcodes, {} bytes", data.len());
+    for count in [1_000, 10_000, 100_000] {
+        sizes(&python, &folder, count);
+    }
+}
 
-    let (walk, heap) = measure(31, || {
+fn sizes(python: &str, folder: &Path, count: usize) {
+    let mut write = Command::new(python);
+    write.args(["-c", WRITE]).arg(folder).arg(count.to_string());
+    let &[opcodes, cpython] = numbers(&mut write).as_slice() else {
+        panic!("opcodes and seconds");
+    };
+    let path = folder.join("model.pt");
+    let data = std::fs::read(folder.join("data.pkl")).expect("data.pkl");
+    let file = std::fs::metadata(&path).expect("model.pt").len() as f64;
+    println!(
+        "{count} tensors: {file} bytes, of which {} are a pickle of {opcodes} opcodes",
+        data.len()
+    );
+
+    let rounds = (300_000 / count).clamp(3, 31) | 1;
+    let (walk, heap) = measure(rounds, || {
         pickle::walk(&data, 0, &mut (), &mut Budget::default()).expect("a pickle");
     });
-    println!(
-        "heap of a walk: {heap} bytes, {:.1} per opcode",
-        heap as f64 / opcodes as f64
-    );
-    let ratio = |what: &str, time: Duration| {
-        let per = time.as_secs_f64() * 1e9 / opcodes as f64;
-        let times = time.as_secs_f64() / walk.as_secs_f64();
+    let row = |what: &str, time: f64, ours: f64, heap: Option<usize>| {
+        let heap = heap.map_or_else(String::new, |heap| {
+            format!(
+                "{:9.2} MB of heap, {:5.2} of the file",
+                heap as f64 / 1e6,
+                heap as f64 / file
+            )
+        });
         println!(
-            "{what:48} {:8.2} ms {per:7.1} ns/opcode {times:6.1}",
-            time.as_secs_f64() * 1e3
+            "  {what:42} {:9.2} ms {:7.1} {heap}",
+            time * 1e3,
+            time / ours
         );
     };
-    ratio("weighbridge walk", walk);
-    ratio(
-        "CPython C unpickler with stubs",
-        Duration::from_secs_f64(cpython),
+    let speed = data.len() as f64 / walk / 1e9;
+    println!(
+        "  walk alone: {speed:.3} GB/s, {:.1} ns and {:.1} bytes of heap per opcode",
+        walk * 1e9 / opcodes,
+        heap as f64 / opcodes
     );
-    let path = folder.join("model.pt");
-    ratio(
-        "weighbridge open of the archive",
-        measure(15, || ours(&path)).0,
-    );
-    ratio(
-        "candle-core 0.11.1 read_pth_tensor_info",
-        measure(5, || candle(&path)).0,
-    );
-    ratio("pytorch-reader 0.22.1 open", measure(5, || reader(&path)).0);
-}
+    row("weighbridge walk", walk, walk, Some(heap));
+    row("CPython C unpickler with stubs", cpython, walk, None);
 
-fn ours(path: &Path) {
-    assert_eq!(weighbridge::open(path).expect("opens").len(), 10_000);
-}
-
-fn candle(path: &Path) {
-    let tensors = candle_core::pickle::read_pth_tensor_info(path, false, None).expect("opens");
-    assert_eq!(tensors.len(), 10_000);
-}
-
-fn reader(path: &Path) {
-    let tensors = pytorch_reader::PytorchReader::new(path).expect("opens");
-    assert_eq!(tensors.keys().len(), 10_000);
+    let mut ours = f64::NAN;
+    for (name, open) in OPENERS {
+        let slow = !name.starts_with("weighbridge");
+        let rounds = if slow { 3 } else { rounds };
+        match open(&path) {
+            Err(error) => println!("  {name:42} refuses it: {error}"),
+            Ok(opened) => {
+                assert_eq!(opened, count);
+                let (time, heap) = measure(rounds, || drop(open(&path)));
+                ours = if slow { ours } else { time };
+                row(&format!("{name}, warm"), time, ours, Some(heap));
+            }
+        }
+    }
+    let program = std::env::current_exe().expect("this program");
+    let mut ours = f64::NAN;
+    for (place, (name, _)) in OPENERS.iter().enumerate() {
+        let mut times: Vec<f64> = (0..5)
+            .filter_map(|_| {
+                let mut first = Command::new(&program);
+                first.args(["first", &place.to_string()]).arg(&path);
+                numbers(&mut first).first().copied()
+            })
+            .collect();
+        times.sort_by(f64::total_cmp);
+        ours = if place == 0 { times[2] } else { ours };
+        row(&format!("{name}, first"), times[2], ours, None);
+    }
+    let mut load = Command::new(python);
+    let load = numbers(load.args(["-c", LOAD]).arg(&path));
+    row("torch.load(weights_only, mmap), first", load[0], ours, None);
 }

@@ -1,9 +1,10 @@
 //! What the surroundings of a pickle say: persistent ids, and globals that are harmless in one place.
 
 use super::Surroundings;
+use super::listed::{Listed, Told};
 use crate::findings::Verdict;
-use crate::formats::pickle::tree::{Global, NodeId, Tree, Value};
-use crate::policy::{Policy, Standing};
+use crate::formats::pickle::Global;
+use crate::formats::pickle::tree::{NodeId, Tree, Value};
 
 /// Classes of plain data that describe distributed checkpoints.
 const DISTRIBUTED: &[(&str, &[&str])] = &[
@@ -61,7 +62,7 @@ pub fn is_module_id(tree: &Tree<'_>, id: NodeId) -> bool {
 pub(super) fn module_class<'t>(tree: &'t Tree<'_>, id: NodeId) -> Option<Global<'t>> {
     match tree.sequence(id) {
         Some(&[kind, class, ..]) => tree.global(kind).or_else(|| {
-            let named = tree.str(kind) == Some("module");
+            let named = tree.is_text(kind, "module");
             tree.global(class).filter(|_| named)
         }),
         _ => None,
@@ -71,7 +72,7 @@ pub(super) fn module_class<'t>(tree: &'t Tree<'_>, id: NodeId) -> Option<Global<
 /// What is odd about a persistent id.
 pub(super) fn objection(
     tree: &Tree<'_>,
-    policy: &Policy,
+    policy: &mut Listed,
     id: NodeId,
 ) -> Option<(Verdict, &'static str)> {
     let digits = match tree.value(id) {
@@ -86,19 +87,19 @@ pub(super) fn objection(
     }
     match tree.sequence(id) {
         Some(&[kind, class, key, location, elements, ref view @ ..])
-            if tree.str(kind) == Some("storage") =>
+            if tree.is_text(kind, "storage") =>
         {
             let tensor = tree
                 .global(class)
-                .is_some_and(|class| policy.standing(class.module, class.name) == Standing::Tensor);
-            let key = tree.str(key).is_some() || tree.int(key).is_some();
+                .is_some_and(|class| policy.told(class) == Told::Tensor);
+            let key = tree.is_str(key) || tree.int(key).is_some();
             let count = tree.int(elements).is_some_and(|count| count >= 0);
             let view = match view {
                 [] => true,
                 &[view] => matches!(tree.value(view), Value::None | Value::Tuple(_)),
                 _ => false,
             };
-            let right = tensor && key && count && view && tree.str(location).is_some();
+            let right = tensor && key && count && view && tree.is_str(location);
             (!right).then_some((
                 Verdict::Malformed,
                 "a storage's persistent id is not a class, a key, a location and a count",

@@ -6,6 +6,7 @@
 //! dangerous globals only explains: leaving one out makes it unrecognised, never safe.
 
 mod ids;
+mod listed;
 mod signatures;
 mod states;
 mod words;
@@ -14,10 +15,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::event::{Event, EventKind, Sink};
-use super::tree::{Global, NodeId, Object, Tree, Value};
+use super::global::Global;
+use super::tree::{Node, NodeId, Object, Tree, Value};
 use crate::error::shortened;
 use crate::findings::{Finding, Findings, Severity, Verdict};
 use crate::policy::{Policy, Standing};
+use listed::{Listed, Told};
 
 pub use ids::is_module_id;
 
@@ -52,7 +55,7 @@ pub enum Surroundings {
 #[derive(Debug)]
 pub struct Judge {
     stream: String,
-    policy: Arc<Policy>,
+    policy: Listed,
     surroundings: Surroundings,
     findings: Findings,
     /// Globals already reported.
@@ -68,7 +71,7 @@ impl Judge {
     pub fn new(stream: &str, policy: Arc<Policy>) -> Self {
         Self {
             stream: stream.to_owned(),
-            policy,
+            policy: Listed::new(policy),
             surroundings: Surroundings::Anywhere,
             findings: Findings::default(),
             reported: HashSet::new(),
@@ -118,7 +121,18 @@ impl Judge {
         if ids::is_harmless_within(self.surroundings, global) {
             return Standing::Data;
         }
-        self.policy.standing(global.module, global.name)
+        self.policy.standing(global)
+    }
+
+    /// The same in a word, found once for globals that are called again and again.
+    fn told(&mut self, global: Global<'_>) -> Told {
+        if global.name.contains('.') {
+            return Told::Dangerous;
+        }
+        if ids::is_harmless_within(self.surroundings, global) {
+            return Told::Data;
+        }
+        self.policy.told(global)
     }
 
     fn global(&mut self, event: &Event, global: Global<'_>) {
@@ -155,14 +169,15 @@ impl Judge {
             let message = format!("loading it would call what is no global: {call}");
             return self.report(Verdict::Dangerous, "dynamic-call", event, message);
         };
-        match self.standing(global) {
-            Standing::Dangerous(_) => {
+        match self.told(global) {
+            Told::Dangerous => {
                 let call = self.words("dangerous-call", tree, function, arguments);
                 let message = format!("loading it would call {call}");
                 self.report(Verdict::Dangerous, "dangerous-call", event, message);
             }
-            Standing::Tensor | Standing::Data => {
-                if let Some(why) = signatures::objection(tree, &self.policy, global, list) {
+            Told::Tensor | Told::Data => {
+                let policy = self.policy.policy();
+                if let Some(why) = signatures::objection(tree, policy, global, list) {
                     let call = self.words("arguments", tree, function, arguments);
                     let message = format!("no pickler writes {call}: {why}");
                     self.report(Verdict::Malformed, "arguments", event, message);
@@ -171,13 +186,14 @@ impl Judge {
                     self.state(event, tree, state, true);
                 }
             }
-            Standing::Unrecognised => {}
+            Told::Unrecognised => {}
         }
     }
 
     /// Keyword arguments go past the checks of signatures, and allowed functions get none.
     fn keywords(&mut self, event: &Event, tree: &Tree<'_>, callable: NodeId, keywords: NodeId) {
-        let known = self::callable(tree, callable).is_some_and(|global| self.is_allowed(global));
+        let known = self::callable(tree, callable);
+        let known = known.is_some_and(|global| self.is_allowed(global));
         let none = matches!(tree.value(keywords), Value::Dict([]));
         if known && !none {
             let message = String::from("no pickler gives an allowed function keyword arguments");
@@ -189,8 +205,9 @@ impl Judge {
         // A few arguments: a memo may give one long list to a million calls.
         const MOST_ARGUMENTS: usize = 16;
         for &argument in arguments.iter().take(MOST_ARGUMENTS) {
-            if let Value::Bytes([0x80, 2..=5, ..]) | Value::ByteArray([0x80, 2..=5, ..]) =
-                tree.value(argument)
+            if let Some(Node::Bytes(..) | Node::ByteArray(..)) = tree.node(argument)
+                && let Value::Bytes([0x80, 2..=5, ..]) | Value::ByteArray([0x80, 2..=5, ..]) =
+                    tree.value(argument)
                 && self.embedded.len() < Findings::MOST
                 && !self.embedded.contains(&argument)
             {
@@ -240,8 +257,8 @@ impl Judge {
         }
     }
 
-    fn is_allowed(&self, global: Global<'_>) -> bool {
-        matches!(self.standing(global), Standing::Tensor | Standing::Data)
+    fn is_allowed(&mut self, global: Global<'_>) -> bool {
+        matches!(self.told(global), Told::Tensor | Told::Data)
     }
 
     fn mutation(&mut self, event: &Event, tree: &Tree<'_>, target: NodeId) {
@@ -257,7 +274,7 @@ impl Judge {
         }
     }
 
-    fn takes_items(&self, tree: &Tree<'_>, object: &Object) -> bool {
+    fn takes_items(&mut self, tree: &Tree<'_>, object: &Object) -> bool {
         let Some(global) = tree.global(object.callable) else {
             return true;
         };
@@ -317,7 +334,7 @@ impl Sink for Judge {
             }
             EventKind::Build { target, state } => self.build(event, tree, target, state),
             EventKind::PersistentId(id) => {
-                if let Some((verdict, message)) = ids::objection(tree, &self.policy, id) {
+                if let Some((verdict, message)) = ids::objection(tree, &mut self.policy, id) {
                     self.report(verdict, "persistent-id", event, message.to_owned());
                 }
             }

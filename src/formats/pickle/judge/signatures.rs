@@ -3,7 +3,8 @@
 //! A harmless function is not harmless with every argument: `_codecs.encode` runs decoders, a constructor
 //! that is given a number reserves as many elements. What no pickler writes is refused.
 
-use crate::formats::pickle::tree::{Global, NodeId, Tree, Value};
+use crate::formats::pickle::Global;
+use crate::formats::pickle::tree::{NodeId, Tree, Value};
 use crate::policy::{Policy, Standing};
 
 /// Modules of NumPy's functions, before and from version 2 on.
@@ -30,6 +31,10 @@ pub(super) fn objection(
 ) -> Option<&'static str> {
     if arguments.len() > MOST_ARGUMENTS && global.module != "pathlib" {
         return Some("too many arguments");
+    }
+    // Most calls: their arguments are looked at where tensors are made of them.
+    if global.module == "torch._utils" {
+        return None;
     }
     match (global.module, global.name) {
         ("_codecs", "encode") => codec(tree, arguments),

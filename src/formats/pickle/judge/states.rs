@@ -4,7 +4,8 @@
 //! objects reserve what their state says.
 
 use super::signatures::{array_kind, is_bytes};
-use crate::formats::pickle::tree::{Global, NodeId, Tree, Value};
+use crate::formats::pickle::Global;
+use crate::formats::pickle::tree::{NodeId, Tree, Value};
 
 /// What an unpickler looks up on an object by name and calls.
 const METHODS: &[&str] = &[

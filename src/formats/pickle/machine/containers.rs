@@ -55,15 +55,17 @@ impl Machine<'_, '_> {
     }
 
     /// A tuple of items that were taken.
+    #[inline]
     pub(super) fn tuple_of(&mut self, (start, length): (usize, u32)) -> Result<NodeId> {
         let items = self.tree.items.get(start..).unwrap_or_default();
-        let mut steps: u16 = 1;
+        let (mut none, mut steps) = (false, 1_u64);
         for &item in items {
-            steps = match (steps, self.hash_steps(item)) {
-                (NO_HASH, _) | (_, NO_HASH) => NO_HASH,
-                (steps, more) => steps.saturating_add(more).min(MOST_HASH),
-            };
+            let more = self.hash_steps(item);
+            none |= more == NO_HASH;
+            steps = steps.saturating_add(more.into());
         }
+        let steps = u16::try_from(steps).unwrap_or(MOST_HASH).min(MOST_HASH);
+        let steps = if none { NO_HASH } else { steps };
         self.node(Node::Tuple(start, length, steps))
     }
 
@@ -107,7 +109,7 @@ impl Machine<'_, '_> {
 
     /// The container behind a list, dict, set or object; made when the first thing is added.
     fn container(&mut self, target: NodeId, pairs: bool) -> Result<Option<usize>> {
-        let place = usize::try_from(target.0).unwrap_or(usize::MAX);
+        let place = target.position();
         let next = u32::try_from(self.tree.containers.len()).unwrap_or(EMPTY);
         let slot = match self.tree.nodes.get_mut(place) {
             Some(Node::List(slot) | Node::Set(slot)) if !pairs => slot,

@@ -2,7 +2,9 @@
 
 mod containers;
 mod fetch;
+mod globals;
 mod numbers;
+mod quick;
 mod step;
 
 use super::Loaded;
@@ -42,6 +44,44 @@ pub(super) struct Machine<'a, 's> {
     hashed: u64,
     /// A number that is refused, once everything behind it was heard.
     refused: Option<Error>,
+    /// The nodes of [`Fixed`] values that were written already.
+    fixed: [Option<NodeId>; Fixed::COUNT],
+}
+
+/// A value that is the same wherever it stands, as it is to CPython: it has one node.
+#[derive(Clone, Copy)]
+enum Fixed {
+    /// A number of one byte.
+    Number(u8),
+    None,
+    True,
+    False,
+    EmptyTuple,
+}
+
+impl Fixed {
+    const COUNT: usize = 260;
+
+    #[inline]
+    fn place(self) -> usize {
+        match self {
+            Self::Number(number) => number.into(),
+            Self::None => 256,
+            Self::True => 257,
+            Self::False => 258,
+            Self::EmptyTuple => 259,
+        }
+    }
+
+    fn node(self) -> Node {
+        match self {
+            Self::Number(number) => Node::Int(number.into()),
+            Self::None => Node::None,
+            Self::True => Node::Bool(true),
+            Self::False => Node::Bool(false),
+            Self::EmptyTuple => Node::Tuple(0, 0, 1),
+        }
+    }
 }
 
 /// Opcodes between two looks at the budget.
@@ -68,6 +108,7 @@ impl<'a, 's> Machine<'a, 's> {
                 containers: Vec::new(),
                 globals: Vec::new(),
                 objects: Vec::new(),
+                shared: 0,
             },
             sink,
             budget,
@@ -82,16 +123,21 @@ impl<'a, 's> Machine<'a, 's> {
             opcodes: 0,
             hashed: 0,
             refused: None,
+            fixed: [None; Fixed::COUNT],
         }
     }
 
     /// Runs to STOP.
     pub(super) fn run(mut self) -> Result<Loaded<'a>> {
         loop {
+            if let Err(error) = self.run_quick() {
+                return Err(error.at(self.offset(self.start)));
+            }
             let start = self.offset(self.at);
             match self.advance().map_err(|error| error.at(start))? {
                 None => {}
                 Some(root) => {
+                    self.tree.shrink(self.budget);
                     return Ok(Loaded {
                         tree: self.tree,
                         root,
@@ -170,14 +216,25 @@ impl<'a, 's> Machine<'a, 's> {
     /// Adds a node to the arena.
     #[inline]
     fn node(&mut self, node: Node) -> Result<NodeId> {
-        // The last number stands for none in the memo.
-        let id = u32::try_from(self.tree.nodes.len()).ok();
-        let id = id
-            .filter(|&id| id != u32::MAX)
-            .ok_or_else(|| Error::unsupported("a pickle of", "2^32 values"))?;
+        let id = NodeId::at(self.tree.nodes.len());
+        let id = id.ok_or_else(|| Error::unsupported("a pickle of", "2^32 values"))?;
         self.budget.grow(&mut self.tree.nodes)?;
         self.tree.nodes.push(node);
-        Ok(NodeId(id))
+        Ok(id)
+    }
+
+    /// Pushes a value that has one node for all of its mentions.
+    #[inline]
+    fn push_fixed(&mut self, fixed: Fixed) -> Result<()> {
+        if let Some(&Some(id)) = self.fixed.get(fixed.place()) {
+            self.tree.shared = self.tree.shared.saturating_add(1);
+            return self.push(id);
+        }
+        let id = self.node(fixed.node())?;
+        if let Some(slot) = self.fixed.get_mut(fixed.place()) {
+            *slot = Some(id);
+        }
+        self.push(id)
     }
 
     /// Adds a node and pushes it on the stack.
@@ -204,6 +261,7 @@ impl<'a, 's> Machine<'a, 's> {
     }
 
     /// Where the part of the stack above the last mark starts.
+    #[inline]
     fn floor(&self) -> usize {
         self.marks.last().copied().unwrap_or_default()
     }
@@ -216,17 +274,23 @@ impl<'a, 's> Machine<'a, 's> {
         self.stack.pop().ok_or_else(|| self.underflow())
     }
 
+    #[inline]
     fn top(&self) -> Result<NodeId> {
-        let above = self.stack.get(self.floor()..).unwrap_or_default();
-        above.last().copied().ok_or_else(|| self.underflow())
+        match self.stack.last() {
+            Some(&top) if self.stack.len() > self.floor() => Ok(top),
+            _ => Err(self.underflow()),
+        }
     }
 
     /// Removes the last mark and gives the height at which it stood.
     fn pop_mark(&mut self) -> Result<usize> {
-        self.marks.pop().ok_or_else(|| {
-            let found = format!("without a mark for {}", self.opcode.name());
-            Error::unexpected("the stack", found, "a mark")
-        })
+        self.marks.pop().ok_or_else(|| self.no_mark())
+    }
+
+    #[cold]
+    fn no_mark(&self) -> Error {
+        let found = format!("without a mark for {}", self.opcode.name());
+        Error::unexpected("the stack", found, "a mark")
     }
 
     /// Takes the values above the last mark into the pool of items.
@@ -254,7 +318,14 @@ impl<'a, 's> Machine<'a, 's> {
             let additional = missing.max(start / 2);
             self.budget.reserve(&mut self.tree.items, additional)?;
         }
-        self.tree.items.extend_from_slice(taken);
+        // Most tuples are short: a copy by the system's function would cost more.
+        if taken.len() < 8 {
+            for &item in taken {
+                self.tree.items.push(item);
+            }
+        } else {
+            self.tree.items.extend_from_slice(taken);
+        }
         let length = u32::try_from(taken.len()).unwrap_or(u32::MAX);
         self.stack.truncate(height);
         Ok((start, length))

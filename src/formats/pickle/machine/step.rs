@@ -1,27 +1,29 @@
 //! The effect of each opcode.
 
 use super::fetch::Fetched;
-use super::{HIGHEST_PROTOCOL, Machine};
+use super::{Fixed, HIGHEST_PROTOCOL, Machine};
 use crate::bytes::{to_u64, to_usize};
 use crate::error::{Error, Malformed, Result};
 use crate::formats::pickle::event::{Anomaly, EventKind};
 use crate::formats::pickle::opcode::Opcode;
-use crate::formats::pickle::python2::Translation;
 use crate::formats::pickle::text;
-use crate::formats::pickle::tree::{EMPTY, GlobalNode, LONGEST_NAME, Node, NodeId, Text};
+use crate::formats::pickle::tree::{EMPTY, Node, NodeId};
 
 impl Machine<'_, '_> {
     pub(super) fn step(&mut self, argument: Fetched) -> Result<()> {
         match (self.opcode, argument) {
-            (Opcode::None, _) => self.push_node(Node::None),
-            (Opcode::NewTrue, _) => self.push_node(Node::Bool(true)),
-            (Opcode::NewFalse, _) => self.push_node(Node::Bool(false)),
+            (Opcode::None, _) => self.push_fixed(Fixed::None),
+            (Opcode::NewTrue, _) => self.push_fixed(Fixed::True),
+            (Opcode::NewFalse, _) => self.push_fixed(Fixed::False),
             (Opcode::BinInt, Fetched::Signed(value)) => self.push_node(Node::Int(value.into())),
             (Opcode::BinInt1 | Opcode::BinInt2, Fetched::Unsigned(value)) => {
-                self.push_node(Node::Int(i64::try_from(value).unwrap_or(i64::MAX)))
+                match u8::try_from(value) {
+                    Ok(value) => self.push_fixed(Fixed::Number(value)),
+                    Err(_) => self.push_node(Node::Int(i64::try_from(value).unwrap_or(i64::MAX))),
+                }
             }
             (Opcode::BinFloat, Fetched::Float(value)) => self.push_node(Node::Float(value)),
-            (Opcode::EmptyTuple, _) => self.push_node(Node::Tuple(0, 0, 1)),
+            (Opcode::EmptyTuple, _) => self.push_fixed(Fixed::EmptyTuple),
             (Opcode::EmptyList, _) => self.push_node(Node::List(EMPTY)),
             (Opcode::EmptyDict, _) => self.push_node(Node::Dict(EMPTY)),
             (Opcode::EmptySet, _) => self.push_node(Node::Set(EMPTY)),
@@ -54,10 +56,13 @@ impl Machine<'_, '_> {
                 self.push_node(Node::ByteString(start, length))
             }
             Opcode::BinUnicode | Opcode::ShortBinUnicode | Opcode::BinUnicode8 => {
+                if text::is_utf8(bytes) {
+                    return self.push_node(Node::Str(start, length));
+                }
                 if !text::is_utf8_with_surrogates(bytes) {
                     return Err(Error::malformed(Malformed::NotUtf8 { what: "a string" }));
                 }
-                self.push_node(Node::Str(start, length))
+                self.push_node(Node::SurrogateStr(start, length))
             }
             Opcode::Long1 | Opcode::Long4 => self.push_node(long(bytes, start, length)),
             Opcode::Int if bytes == b"00" => self.push_node(Node::Bool(false)),
@@ -70,11 +75,11 @@ impl Machine<'_, '_> {
             }
             Opcode::String => {
                 let decoded = self.decode(bytes, text::string)?;
-                self.push_node(Node::DecodedByteString(decoded.start, decoded.length))
+                self.push_node(Node::DecodedByteString(decoded.0, decoded.1))
             }
             Opcode::Unicode => {
                 let decoded = self.decode(bytes, text::unicode)?;
-                self.push_node(Node::DecodedStr(decoded.start, decoded.length))
+                self.push_node(Node::DecodedStr(decoded.0, decoded.1))
             }
             Opcode::Get => {
                 let index = self.memo_index(bytes)?;
@@ -122,11 +127,7 @@ impl Machine<'_, '_> {
             Opcode::Tuple1 => self.tuple(1),
             Opcode::Tuple2 => self.tuple(2),
             Opcode::Tuple3 => self.tuple(3),
-            Opcode::Tuple => {
-                let items = self.take_marked()?;
-                let tuple = self.tuple_of(items)?;
-                self.push(tuple)
-            }
+            Opcode::Tuple => self.marked_tuple(),
             Opcode::FrozenSet => {
                 let height = self.pop_mark()?;
                 self.check_hashable(height, 1);
@@ -141,11 +142,7 @@ impl Machine<'_, '_> {
             Opcode::SetItems => self.add_marked(true),
             Opcode::Memoize => self.put(self.memo.len()),
             Opcode::StackGlobal => self.stack_global(),
-            Opcode::Reduce | Opcode::NewObj => {
-                let arguments = self.pop()?;
-                let callable = self.pop()?;
-                self.call(callable, arguments, None)
-            }
+            Opcode::Reduce | Opcode::NewObj => self.reduce(),
             Opcode::NewObjEx => {
                 let keywords = self.pop()?;
                 let arguments = self.pop()?;
@@ -159,7 +156,8 @@ impl Machine<'_, '_> {
         }
     }
 
-    fn mark(&mut self) -> Result<()> {
+    #[inline]
+    pub(super) fn mark(&mut self) -> Result<()> {
         self.budget.grow(&mut self.marks)?;
         self.marks.push(self.stack.len());
         self.check_stack()
@@ -174,10 +172,25 @@ impl Machine<'_, '_> {
         self.pop().map(|_| ())
     }
 
-    fn tuple(&mut self, count: usize) -> Result<()> {
+    #[inline]
+    pub(super) fn tuple(&mut self, count: usize) -> Result<()> {
         let items = self.take_last(count)?;
         let tuple = self.tuple_of(items)?;
         self.push(tuple)
+    }
+
+    #[inline]
+    pub(super) fn marked_tuple(&mut self) -> Result<()> {
+        let items = self.take_marked()?;
+        let tuple = self.tuple_of(items)?;
+        self.push(tuple)
+    }
+
+    #[inline]
+    pub(super) fn reduce(&mut self) -> Result<()> {
+        let arguments = self.pop()?;
+        let callable = self.pop()?;
+        self.call(callable, arguments, None)
     }
 
     /// Makes a buffer read-only: picklers write it behind NEXT_BUFFER alone.
@@ -194,7 +207,7 @@ impl Machine<'_, '_> {
         &mut self,
         bytes: &[u8],
         decode: impl Fn(&[u8], &mut Vec<u8>) -> Result<()>,
-    ) -> Result<Text> {
+    ) -> Result<(usize, u32)> {
         // Every escape is longer than what it stands for; a Latin-1 byte becomes two.
         let most = bytes.len().saturating_mul(2);
         let start = self.tree.decoded.len();
@@ -206,22 +219,23 @@ impl Machine<'_, '_> {
         let length = self.tree.decoded.len().saturating_sub(start);
         let length =
             u32::try_from(length).map_err(|_| Error::unsupported("a string of", length))?;
-        Ok(Text {
-            start,
-            length,
-            decoded: true,
-        })
+        Ok((start, length))
     }
 
-    fn get(&mut self, index: u64) -> Result<()> {
+    #[inline]
+    pub(super) fn get(&mut self, index: u64) -> Result<()> {
         match self.memo.get(index) {
             Some(node) => self.push(node),
-            None => Err(Error::missing("memo entry", &index.to_string())),
+            None => Err(no_entry(index)),
         }
     }
 
-    fn put(&mut self, index: u64) -> Result<()> {
+    #[inline]
+    pub(super) fn put(&mut self, index: u64) -> Result<()> {
         let top = self.top()?;
+        if self.memo.put_next(index, top) {
+            return Ok(());
+        }
         if self.memo.put(index, top, self.opcodes, self.budget)? && index > self.opcodes {
             self.anomaly(Anomaly::SparseMemo);
         }
@@ -271,7 +285,7 @@ impl Machine<'_, '_> {
         Ok(())
     }
 
-    fn persistent_id(&mut self, value: NodeId) -> Result<()> {
+    pub(super) fn persistent_id(&mut self, value: NodeId) -> Result<()> {
         self.event(EventKind::PersistentId(value));
         self.push_node(Node::PersistentId(value))
     }
@@ -305,94 +319,6 @@ impl Machine<'_, '_> {
         Ok(())
     }
 
-    /// GLOBAL and INST.
-    fn step_global(&mut self, module: (usize, u32), name: (usize, u32)) -> Result<()> {
-        let text = |(start, length): (usize, u32)| Text {
-            start,
-            length,
-            decoded: false,
-        };
-        // From the first name to the second, and the newline between.
-        let names = self.tree.input.get(module.0..self.at);
-        if self.opcode == Opcode::Inst && !names.unwrap_or_default().is_ascii() {
-            return Err(Error::unexpected("the names of INST", "not ASCII", "ASCII"));
-        }
-        let global = self.global(text(module), text(name))?;
-        if self.opcode == Opcode::Global {
-            return self.push(global);
-        }
-        let items = self.take_marked()?;
-        let arguments = self.tuple_of(items)?;
-        self.call(global, arguments, None)
-    }
-
-    fn stack_global(&mut self) -> Result<()> {
-        let name = self.pop()?;
-        let module = self.pop()?;
-        // A string of Python 2 is text to an unpickler of Python 3, hence a name too.
-        let text = |id: NodeId| match self.tree.node(id) {
-            Some(Node::Str(start, length) | Node::ByteString(start, length)) => Ok(Text {
-                start,
-                length,
-                decoded: false,
-            }),
-            Some(Node::DecodedStr(start, length) | Node::DecodedByteString(start, length)) => {
-                Ok(Text {
-                    start,
-                    length,
-                    decoded: true,
-                })
-            }
-            _ => Err(Error::unexpected(
-                "STACK_GLOBAL",
-                "not given text",
-                "two strings",
-            )),
-        };
-        let (module, name) = (text(module)?, text(name)?);
-        let longest = module.length.max(name.length);
-        if to_u64(LONGEST_NAME) < u64::from(longest) {
-            return Err(Self::malformed(Malformed::OutOfRange {
-                what: "the length of a name",
-                value: longest.into(),
-                expected: "less than 4096",
-            }));
-        }
-        let global = self.global(module, name)?;
-        self.push(global)
-    }
-
-    fn global(&mut self, module: Text, name: Text) -> Result<NodeId> {
-        let index = u32::try_from(self.tree.globals.len())
-            .map_err(|_| Error::unsupported("a pickle of", "2^32 globals"))?;
-        self.budget.grow(&mut self.tree.globals)?;
-        self.tree.globals.push(GlobalNode {
-            module,
-            name,
-            translation: None,
-        });
-        if self.protocol < 3 {
-            let global = self.tree.global_at(index);
-            let found = global.and_then(|it| Translation::find(it.raw_module, it.raw_name));
-            if let Some(global) = self.tree.globals.last_mut() {
-                global.translation = found;
-            }
-        }
-        let node = self.node(Node::Global(index))?;
-        if self.tree.global_at(index).is_none_or(|global| {
-            // An empty name can only come from bytes that are no UTF-8, or an empty line.
-            global.raw_module.is_empty() || global.raw_name.is_empty()
-        }) {
-            return Err(Error::unexpected(
-                "a global",
-                "not UTF-8 or empty",
-                "a module and name",
-            ));
-        }
-        self.event(EventKind::Global(node));
-        Ok(node)
-    }
-
     /// OBJ: the class is the first value above the mark.
     fn obj(&mut self) -> Result<()> {
         let height = self.pop_mark()?;
@@ -409,6 +335,11 @@ impl Machine<'_, '_> {
     fn unhandled(&self) -> Error {
         Error::unsupported("opcode", self.opcode.name())
     }
+}
+
+#[cold]
+fn no_entry(index: u64) -> Error {
+    Error::missing("memo entry", &index.to_string())
 }
 
 /// LONG1 and LONG4: two's complement, little-endian, 0 if empty.

@@ -15,7 +15,7 @@ use crate::error::{Context, Error, Result, shortened};
 use crate::findings::{Finding, Severity};
 use crate::formats::pickle::{Loaded, NodeId, Tree, Value};
 use crate::formats::torch::buffers::Buffers;
-use crate::formats::torch::children::{Label, children, state_children};
+use crate::formats::torch::children::{Held, Label, children, state_children};
 use crate::formats::torch::numpy;
 use crate::formats::torch::rebuild::{Rebuilt, Spec, rebuild};
 use crate::formats::torch::storages::Storages;
@@ -48,7 +48,11 @@ pub(super) fn tensors(
     builder: &mut Builder,
     budget: &mut Budget,
 ) -> Result<()> {
-    let nodes = to_u64(loaded.tree.len());
+    let values = loaded.tree.written();
+    // Most tensors have a storage of their own.
+    if builder.is_empty() {
+        builder.reserve(storages.len(), budget)?;
+    }
     let mut walk = Walk {
         tree: &loaded.tree,
         stream,
@@ -60,7 +64,7 @@ pub(super) fn tensors(
         path: stream.prefix.to_owned(),
         open: Vec::new(),
         on_path: vec![false; loaded.tree.len()],
-        visits_left: nodes.saturating_mul(4).saturating_add(64),
+        visits_left: values.saturating_mul(4).saturating_add(64),
         metadata: HashSet::new(),
         metadata_full: false,
         names_left: to_u64(loaded.length)
@@ -81,7 +85,7 @@ struct Array {
 /// A container that is being walked.
 struct Open<'t> {
     node: NodeId,
-    children: std::vec::IntoIter<(Label<'t>, NodeId)>,
+    children: Held<'t>,
     /// Length of the path up to and including the container.
     path: usize,
     charged: u64,
@@ -110,7 +114,7 @@ impl<'t> Walk<'t, '_, '_, '_> {
         self.visit(root)?;
         while let Some(open) = self.open.last_mut() {
             self.path.truncate(open.path);
-            match open.children.next() {
+            match open.children.next(self.tree) {
                 Some((label, child)) => {
                     self.extend_path(&label)?;
                     self.visit(child)?;
@@ -173,12 +177,8 @@ impl<'t> Walk<'t, '_, '_, '_> {
 
     fn visit(&mut self, node: NodeId) -> Result<()> {
         self.visits_left = self.visits_left.checked_sub(1).ok_or_else(|| {
-            let nodes = to_u64(self.tree.len());
-            Error::limit(
-                "visits of shared containers",
-                u64::MAX,
-                nodes.saturating_mul(4),
-            )
+            let most = self.tree.written().saturating_mul(4);
+            Error::limit("visits of shared containers", u64::MAX, most)
         })?;
         if let Some(spec) = self.named_by_id(node)? {
             return self.tensor(node, spec);
@@ -197,12 +197,8 @@ impl<'t> Walk<'t, '_, '_, '_> {
                 self.builder
                     .finding(Finding::new(Severity::Note, code, message));
                 let parts = parts.into_iter();
-                self.enter(
-                    node,
-                    parts
-                        .map(|(name, part)| (Label::Text(name), part))
-                        .collect(),
-                )
+                let parts = parts.map(|(name, part)| (Label::Text(name), part));
+                self.enter(node, parts.collect::<Vec<_>>().into())
             }
             Rebuilt::Scalar(dtype, endian, data) => self.numpy_scalar(dtype, endian, data),
             Rebuilt::Unknown(function) if !self.is_on_path(node) => {
@@ -213,7 +209,10 @@ impl<'t> Walk<'t, '_, '_, '_> {
                 );
                 self.builder
                     .finding(Finding::new(Severity::Warning, "unknown-rebuild", message));
-                self.enter(node, children(self.tree, node).unwrap_or_default())
+                match children(self.tree, node) {
+                    Some(children) => self.enter(node, children),
+                    None => Ok(()),
+                }
             }
             // Checked before its children are listed: a dict may hold itself a million times.
             _ if self.is_on_path(node) => {
@@ -229,6 +228,9 @@ impl<'t> Walk<'t, '_, '_, '_> {
 
     /// A tensor that the oldest files name by a number or its digits.
     fn named_by_id(&self, node: NodeId) -> Result<Option<Spec<'t>>> {
+        if self.storages.tensors.is_empty() {
+            return Ok(None);
+        }
         let Value::PersistentId(id) = self.tree.value(node) else {
             return Ok(None);
         };
@@ -236,16 +238,13 @@ impl<'t> Walk<'t, '_, '_, '_> {
         let Some(key) = self.tree.int(id).or(digits) else {
             return Ok(None);
         };
-        if self.storages.tensors.is_empty() {
-            return Ok(None);
-        }
         match self.storages.tensors.get(&key) {
             Some(spec) => Ok(Some(spec.clone())),
             None => Err(Error::missing("tensor", &key.to_string())),
         }
     }
 
-    fn enter(&mut self, node: NodeId, children: Vec<(Label<'t>, NodeId)>) -> Result<()> {
+    fn enter(&mut self, node: NodeId, children: Held<'t>) -> Result<()> {
         if children.is_empty() {
             return Ok(());
         }
@@ -255,15 +254,11 @@ impl<'t> Walk<'t, '_, '_, '_> {
             self.note_cycle();
             return Ok(());
         }
-        let charged = to_u64(
-            children
-                .len()
-                .saturating_mul(size_of::<(Label<'_>, NodeId)>()),
-        );
+        let charged = to_u64(children.bytes());
         self.budget.spend_heap(charged)?;
         self.open.push(Open {
             node,
-            children: children.into_iter(),
+            children,
             path: self.path.len(),
             charged,
         });
@@ -334,16 +329,25 @@ impl<'t> Walk<'t, '_, '_, '_> {
     }
 
     fn tensor(&mut self, node: NodeId, spec: Spec<'t>) -> Result<()> {
-        let name = match self.path.strip_suffix('.') {
+        // Lent for as long as the tensor is pushed.
+        let path = std::mem::take(&mut self.path);
+        let name = match path.strip_suffix('.') {
             // The whole pickle is one tensor.
-            _ if self.path.is_empty() && self.open.is_empty() => ROOT.to_owned(),
-            Some(stem) if self.open.is_empty() => stem.to_owned(),
-            _ => self.path.clone(),
+            _ if path.is_empty() && self.open.is_empty() => ROOT,
+            Some(stem) if self.open.is_empty() => stem,
+            _ => &path,
         };
         self.spend_names(name.len())?;
-        self.push(&name, &spec)
-            .for_tensor(&name)
+        self.push(name, &spec)
+            .for_tensor(name)
             .at(spec.declared_at)?;
+        self.path = path;
+        if spec.companions.is_empty() && spec.state.is_none() {
+            if self.is_on_path(node) {
+                self.note_cycle();
+            }
+            return Ok(());
+        }
         let companions = spec.companions.into_iter();
         let mut inner: Vec<_> = companions
             .map(|(label, node)| (Label::Text(label), node))
@@ -355,6 +359,6 @@ impl<'t> Walk<'t, '_, '_, '_> {
             self.note_cycle();
             return Ok(());
         }
-        self.enter(node, inner)
+        self.enter(node, inner.into())
     }
 }

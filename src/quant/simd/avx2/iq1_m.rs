@@ -31,12 +31,11 @@ fn scales(block: &[u8; BYTES]) -> [f32; 16] {
     let words: [u16; 4] = std::array::from_fn(|at| u16_at(block, 48 + 2 * at));
     let d = every(half(scale_bits(words)) * TOP);
     let places = _mm256_setr_epi32(0, 3, 6, 9, 0, 3, 6, 9);
-    let scales = [0, 2].map(|first| {
-        let [low, high] = [words[first], words[first + 1]].map(|word| _mm_set1_epi32(word.into()));
-        let moved = _mm256_srlv_epi32(_mm256_setr_m128i(low, high), places);
-        let scale = _mm256_and_si256(moved, _mm256_set1_epi32(7));
+    let eight = |low: u16, high: u16| {
+        let words = _mm256_setr_m128i(_mm_set1_epi32(low.into()), _mm_set1_epi32(high.into()));
+        let scale = _mm256_and_si256(_mm256_srlv_epi32(words, places), _mm256_set1_epi32(7));
         let odd = _mm256_add_epi32(_mm256_add_epi32(scale, scale), _mm256_set1_epi32(1));
         _mm256_mul_ps(d, _mm256_cvtepi32_ps(odd))
-    });
-    bytemuck::cast(scales)
+    };
+    bytemuck::cast([eight(words[0], words[1]), eight(words[2], words[3])])
 }

@@ -6,61 +6,18 @@
 //! not exact, and no kernel waits for arithmetic.
 
 mod plain;
-mod streamed;
 mod tables;
 mod vector;
 
-use super::slot::{self, RUN};
-use super::{Entry, Isa, Kernel};
+use super::{Entry, Isa, Kernel, slot, streamed};
 use crate::dtype::DType;
 use crate::quant::Output;
 
 /// The row of a type: the loops around its `decode`, in each output and both ways of storing.
 macro_rules! row {
-    ($decode:path, $tail:expr) => {{
-        #[target_feature(enable = "avx2,f16c")]
-        fn cached<T: Output>(bytes: &[u8], out: &mut [T]) {
-            let (outs, _) = out.as_chunks_mut::<8>().0.as_chunks_mut();
-            for (block, out) in bytes.as_chunks().0.iter().zip(outs) {
-                $decode(block, out);
-            }
-            tail(bytes, out);
-        }
-        #[target_feature(enable = "avx2,f16c")]
-        fn streamed<T: Output>(bytes: &[u8], out: &mut [T]) {
-            let whole = out.len() / RUN * RUN;
-            let done = streamed::streamed(&mut out[..whole], |slots| {
-                let (outs, _) = slots.as_chunks_mut();
-                for (block, out) in bytes.as_chunks().0.iter().zip(outs) {
-                    $decode(block, out);
-                }
-            });
-            match done {
-                true => tail(bytes, out),
-                false => cached(bytes, out),
-            }
-        }
-        #[target_feature(enable = "avx2,f16c")]
-        fn tail<T: Output>(bytes: &[u8], out: &mut [T]) {
-            $tail(bytes, out);
-        }
-        static ROW: Kernel = Kernel {
-            isa: Isa::Avx2,
-            f32: Entry {
-                cached: cached::<f32>,
-                streamed: streamed::<f32>,
-            },
-            f16: Entry {
-                cached: cached::<half::f16>,
-                streamed: streamed::<half::f16>,
-            },
-            bf16: Entry {
-                cached: cached::<half::bf16>,
-                streamed: streamed::<half::bf16>,
-            },
-        };
-        Some(&ROW)
-    }};
+    ($decode:path, $tail:expr) => {
+        x86_row!(Isa::Avx2, "avx2,f16c", $decode, $tail)
+    };
 }
 
 // Each type with its module, or, for types without blocks, its function in `plain` and the bytes of a run.

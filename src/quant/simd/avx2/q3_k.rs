@@ -32,7 +32,8 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 fn scales(block: &[u8; BYTES]) -> __m128i {
-    let [first, second, high] = [96, 100, 104].map(|at| u32_at(block, at).cast_signed());
+    let word = |at| u32_at(block, at).cast_signed();
+    let (first, second, high) = (word(96), word(100), word(104));
     let low = _mm_set_epi32(second >> 4, first >> 4, second, first);
     let high = _mm_set_epi32(high >> 2, high, high << 2, high << 4);
     let low = _mm_and_si128(low, _mm_set1_epi8(0x0f));
