@@ -41,7 +41,7 @@ fuzz_target!(init: warm_up(), |data: &[u8]| {
     let limit = Limit::ALL[choice as usize % Limit::ALL.len()];
     let cut = (choice >> 8) & ((2 << ((choice >> 32) % 18)) - 1);
     let mut limits = limits();
-    *limit.of_mut(&mut limits) = cut;
+    *limit.of_mut(&mut limits) = cut.min(limit.of(&limits));
     let (result, held) = read(&file, limits, strictness);
     assert!(
         held as u64 <= limits.heap_bytes + ALLOWANCE as u64,

@@ -32,21 +32,26 @@ fn compare<T: Output + Into<f32>>(dtype: DType, blocks: &[u8], streamed: bool, o
     let elements = count * dtype.block_elements();
     let marker = T::from_f32(-77.0);
     let mut scalar = vec![marker; elements];
-    // The offset moves the output off the alignment of the allocator.
-    let mut found = vec![marker; offset + elements + 9];
-    let out = &mut found[offset..offset + elements];
-    if !decode_both_ways(dtype, blocks, &mut scalar, out, streamed) {
-        return;
-    }
-    for (at, (&found, &expected)) in out.iter().zip(&scalar).enumerate() {
-        assert!(
-            alike(found, expected),
-            "{dtype}: element {at} of {elements}"
-        );
-    }
-    let outside = found[..offset].iter().chain(&found[offset + elements..]);
-    for &outside in outside {
-        assert!(alike(outside, marker), "{dtype}: written outside");
+    for kernel in 0.. {
+        // The offset moves the output off the alignment of the allocator.
+        let mut found = vec![marker; offset + elements + 9];
+        let out = &mut found[offset..offset + elements];
+        if !decode_both_ways(dtype, kernel, blocks, &mut scalar, out, streamed) {
+            return;
+        }
+        for (at, (&found, &expected)) in out.iter().zip(&scalar).enumerate() {
+            assert!(
+                alike(found, expected),
+                "{dtype}, kernel {kernel}: element {at} of {elements}"
+            );
+        }
+        let outside = found[..offset].iter().chain(&found[offset + elements..]);
+        for &outside in outside {
+            assert!(
+                alike(outside, marker),
+                "{dtype}, kernel {kernel}: written outside"
+            );
+        }
     }
 }
 

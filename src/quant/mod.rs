@@ -221,21 +221,20 @@ impl Decoder {
     }
 }
 
-/// Decodes whole blocks twice, with the scalar code and with this processor's kernel: for the fuzz target that
-/// compares them. `false` if the type has no decoder or no kernel.
+/// Decodes whole blocks twice, with the scalar code and with kernel number `which` of those that this processor
+/// can run: for the fuzz target that compares them. `false` if there is no such kernel.
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub fn decode_both_ways<T: Output>(
     dtype: DType,
+    which: usize,
     bytes: &[u8],
     scalar: &mut [T],
     kernel: &mut [T],
     streamed: bool,
 ) -> bool {
-    let Some(decoder) = decoder(dtype) else {
-        return false;
-    };
-    let Some(available) = decoder.kernel else {
+    let available = simd::runnable(dtype).nth(which);
+    let Some((decoder, available)) = decoder(dtype).zip(available) else {
         return false;
     };
     decoder.decode_scalar(bytes, scalar);
