@@ -203,28 +203,36 @@ fn no_type_reads_past_its_blocks_or_writes_past_its_output() {
     assert!(types >= 45, "only {types} types");
 }
 
-/// Outputs of 16 MiB and more are stored past the cache, which asks for alignment; and on several threads.
-fn check_streamed(dtype: DType) {
-    let block = dtype.block_elements();
+/// An output of 16 MiB, stored past the cache and split over threads; then one with a block more, which is not
+/// aligned as those stores ask.
+fn check_large<T: quant::Output + bytemuck::Pod>(dtype: DType) {
     for tail in [0, 1] {
-        // The smaller output is not stored that way, but split over threads all the same.
-        for elements in [4 << 20, 8 << 20] {
-            check(dtype, elements + tail * block);
+        let elements = (16 << 20) / size_of::<T>() + tail * dtype.block_elements();
+        let Some(file) = ending_with(dtype, elements) else {
+            return;
+        };
+        let model = Checkpoint::from_bytes(Guarded::holding(&file, At::End)).unwrap();
+        let tensor = model.tensor("x").unwrap();
+        if tensor.can_dequantize() {
+            let found = decode::<T>(&tensor, At::End);
+            assert!(found == expected::<T>(&tensor), "{dtype} {elements}");
         }
     }
 }
 
 #[test]
-fn large_outputs_end_where_they_should() {
-    for dtype in [DType::Q4_0, DType::BF16] {
-        check_streamed(dtype);
-    }
+fn a_large_output_ends_where_it_should() {
+    check_large::<f32>(DType::Q4_0);
 }
 
 #[test]
 #[ignore = "minutes without optimization"]
 fn large_outputs_of_every_type_end_where_they_should() {
-    DType::ALL.iter().for_each(|&dtype| check_streamed(dtype));
+    for &dtype in DType::ALL {
+        check_large::<f32>(dtype);
+        check_large::<f16>(dtype);
+        check_large::<bf16>(dtype);
+    }
 }
 
 #[test]

@@ -97,11 +97,33 @@ fn mend_checksum(file: &mut [u8]) {
     file[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
 }
 
-/// The legacy stream and the bare pickle: what follows the last part.
+/// The legacy stream, the old archive and the bare pickle: what follows the last part, or is missing.
 fn streams() -> Vec<Row> {
+    let (_, whole) = samples().swap_remove(3);
+    let between_members = whole[..1024].to_vec();
+    let without_end = whole[..whole.len() - 1024].to_vec();
     let after = |more: &[u8]| [&good_legacy()[..], more].concat();
     let ignored = "torch and CPython ignore what follows; it is reported, and a scan walks it";
     vec![
+        both("tar", "torch accepts", Accept, whole),
+        row(
+            "tar_cut_between_members",
+            "Python's tarfile accepts what is left",
+            [Reject, Reject],
+            between_members,
+        )
+        .is(Malformed("truncated"))
+        .lenient(Noted(&["archive-end"]))
+        .because("lenient: what is there has one meaning, and that more may be missing is said"),
+        row(
+            "tar_without_its_end",
+            "Python's tarfile accepts",
+            [Reject, Reject],
+            without_end,
+        )
+        .is(Malformed("truncated"))
+        .lenient(Noted(&["archive-end"]))
+        .because("lenient: what is there has one meaning, and that more may be missing is said"),
         both("legacy", "torch accepts", Accept, good_legacy()),
         both("legacy_byte_more", "torch accepts", Reject, after(&[0]))
             .is(Noted(&["trailing-bytes"]))
@@ -264,7 +286,7 @@ pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
     let header = r#"{"x":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}"#;
     let gguf = Gguf::default().tensor("x", &[8], 0, &[0; 32]);
     let tar = tar(&[
-        file("storages", b"\x80\x02K\0."),
+        file("storages", b"\x80\x02K\0.\x80\x02]."),
         file("tensors", b"\x80\x02K\0."),
         file("pickle", b"\x80\x02}."),
     ]);
