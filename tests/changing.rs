@@ -155,22 +155,25 @@ fn child() {
     };
     let path = Path::new(&path);
     match &*job {
-        // Shortens the file, also into its header, and makes it whole again, in place, until it is ended.
-        "shorten" => (0_u64..).for_each(|round| {
-            let file = File::options().write(true).open(path).unwrap();
-            let lengths = [4096, 0, 100, 2 << 20];
-            file.set_len(lengths[round as usize % lengths.len()])
-                .unwrap();
-            File::options()
-                .write(true)
-                .open(path)
-                .unwrap()
-                .write_all(&content(1))
-                .unwrap();
-        }),
+        "shorten" => shorten_again_and_again(path),
         "read" => read_again_and_again(path, Access::Read),
         "lazy" => read_again_and_again(path, Access::Lazy),
         _ => use_shortened(&job, path),
+    }
+}
+
+/// Shortens the file, also into its header, and makes it whole again, in place, until this process is ended.
+fn shorten_again_and_again(path: &Path) {
+    let whole = content(1);
+    let file = File::options().read(true).write(true).open(path).unwrap();
+    let mut read = vec![0; whole.len()];
+    for length in [4096, 0, 100, 2 << 20].into_iter().cycle() {
+        file.set_len(length).unwrap();
+        file.write_all_at(&whole, 0).unwrap();
+        // It stays whole for as long as some readers take.
+        for _ in 0..64 {
+            file.read_exact_at(&mut read, 0).unwrap();
+        }
     }
 }
 

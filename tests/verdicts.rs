@@ -268,7 +268,8 @@ fn check(table: &str, rows: &[Row], least: usize) {
         if strict.is_ok() && lenient.is_err() {
             wrong.push(format!("{name} is refused by lenient mode alone"));
         }
-        if is_called_safe(row, &strict) == row.safe.is_empty() {
+        // Too slow to interpret: a scan looks for pickles at every place.
+        if !cfg!(miri) && is_called_safe(row, &strict) == row.safe.is_empty() {
             wrong.push(format!(
                 "{name} is refused: should a scan call it safe? {:?}",
                 row.safe
