@@ -220,6 +220,11 @@ impl<'a> Look<'a, '_> {
             Ok(Format::ShardIndex) => text::look(self, part),
             Err(error) if error.kind() == ErrorKind::Malformed => {
                 self.error(&error, part);
+                // The archive's members are seen by the loaders that take it for one.
+                match bytes {
+                    [b'P', b'K', ..] => zip::look(self, part),
+                    _ => tar::look(self, part),
+                };
                 "ambiguous".into()
             }
             _ => self.other(part),
@@ -253,7 +258,7 @@ impl<'a> Look<'a, '_> {
                 self.inflate(part, Stream::Zlib)
             }
             None if text::is_text(bytes) => text::look(self, part),
-            None if onnx::is_model(bytes) => onnx::look(self, part),
+            None if formats::onnx::is_model(bytes) => onnx::look(self, part),
             None => {
                 self.not_read("unknown content", part);
                 "unknown".into()

@@ -10,6 +10,7 @@ use byteorder::ByteOrder;
 use super::Header;
 use crate::bytes::{Cursor, Span, to_u64};
 use crate::error::{Error, Malformed, Result, shortened};
+use crate::findings::{Finding, Severity};
 use crate::index::{Builder, Encoding, ValueType};
 use crate::limits::{Budget, Limit};
 
@@ -30,7 +31,10 @@ pub(super) fn read<B: ByteOrder>(
         let at = cursor.offset();
         let value_type = value_type(cursor.u32("a value type")?, at)?;
         let start = cursor.offset();
-        skip_value(cursor, value_type, header.encoding(), budget)?;
+        if skip_value(cursor, value_type, header.encoding(), budget)? {
+            let message = "an array holds arrays, which llama.cpp refuses";
+            builder.finding(Finding::new(Severity::Warning, "nested-array", message).at(at));
+        }
         let length = cursor.offset().saturating_sub(start);
         let end = cursor.offset().saturating_add(cursor.remaining());
         let value = Span::new("a value", start, length, end)?;
@@ -85,21 +89,21 @@ fn value_type(code: u32, at: u64) -> Result<ValueType> {
     })
 }
 
-/// Moves past one value. Arrays of arrays are walked with a list of open counts, not by recursion.
+/// Moves past one value; gives whether it is an array of arrays.
 fn skip_value<B: ByteOrder>(
     cursor: &mut Cursor<'_, B>,
     value_type: ValueType,
     encoding: Encoding,
     budget: &Budget,
-) -> Result<()> {
+) -> Result<bool> {
     match (value_type.bytes(), value_type) {
         (Some(bytes), _) => {
             cursor.take("a value", bytes)?;
         }
-        (None, ValueType::Array) => skip_arrays(cursor, encoding, budget)?,
+        (None, ValueType::Array) => return skip_arrays(cursor, encoding, budget),
         (None, _) => skip_string(cursor, encoding, budget)?,
     }
-    Ok(())
+    Ok(false)
 }
 
 fn skip_string<B: ByteOrder>(
@@ -115,13 +119,15 @@ fn skip_string<B: ByteOrder>(
         .map_err(|error| error.at(at))
 }
 
+/// Arrays of arrays are walked with a list of open counts, not by recursion.
 fn skip_arrays<B: ByteOrder>(
     cursor: &mut Cursor<'_, B>,
     encoding: Encoding,
     budget: &Budget,
-) -> Result<()> {
+) -> Result<bool> {
     // How many arrays are still to come at each open level; its length is the depth.
     let mut open: Vec<u64> = vec![1];
+    let mut nested = false;
     while let Some(left) = open.last_mut() {
         let Some(next) = left.checked_sub(1) else {
             open.pop();
@@ -149,6 +155,7 @@ fn skip_arrays<B: ByteOrder>(
                 budget
                     .allow(Limit::ArrayDepth, depth)
                     .map_err(|error| error.at(at))?;
+                nested = true;
                 open.push(count);
             }
             (None, _) => {
@@ -158,7 +165,7 @@ fn skip_arrays<B: ByteOrder>(
             }
         }
     }
-    Ok(())
+    Ok(nested)
 }
 
 /// The smallest array of this count must fit what is left, before anything loops over the count.

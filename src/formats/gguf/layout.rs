@@ -6,7 +6,7 @@
 
 use super::Header;
 use super::fork_types::name_and_bytes;
-use super::tensor_info::{TensorInfo, TensorInfos, data_bytes, dtype};
+use super::tensor_info::{MAX_DIMS, MAX_NAME, TensorInfo, TensorInfos, data_bytes, dtype};
 use crate::bytes::{Span, align_up, to_u64, to_usize};
 use crate::dtype::DType;
 use crate::error::{Context, Error, Malformed, Result};
@@ -282,6 +282,7 @@ impl Place<'_> {
             },
             budget,
         )?;
+        note_limits_of_others(info, name, self.infos.shape(info), builder);
         if dtype == DType::Opaque {
             let message = format!(
                 "tensor {name:?} has type {code}, id {}, which ggml does not have: only its bytes can be read",
@@ -309,5 +310,18 @@ impl Place<'_> {
             .slice(self.bytes)
             .and_then(|bytes| std::str::from_utf8(bytes).ok())
             .unwrap_or_default()
+    }
+}
+
+/// Reports what only lenient mode takes: names and dimensions beyond llama.cpp's.
+fn note_limits_of_others(info: &TensorInfo, name: &str, shape: &[u64], builder: &mut Builder) {
+    let at = info.declared_at;
+    if to_u64(name.len()) >= MAX_NAME {
+        let message = format!("tensor {name:?} has a name that llama.cpp refuses: it is too long");
+        builder.finding(Finding::new(Severity::Warning, "long-name", message).at(at));
+    }
+    if to_u64(shape.len()) > MAX_DIMS {
+        let message = format!("tensor {name:?} has more dimensions than llama.cpp takes");
+        builder.finding(Finding::new(Severity::Warning, "many-dimensions", message).at(at));
     }
 }

@@ -13,9 +13,9 @@ use crate::error::{Context, Error, Malformed, Result};
 use crate::limits::{Budget, Limit};
 
 /// `GGML_MAX_DIMS` (ggml 0.25.3 `ggml.h`).
-const MAX_DIMS: u64 = 4;
+pub(super) const MAX_DIMS: u64 = 4;
 /// `GGML_MAX_NAME`, which counts a final NUL (ggml 0.25.3 `ggml.h`).
-const MAX_NAME: u64 = 64;
+pub(super) const MAX_NAME: u64 = 64;
 
 /// Every tensor info of a file; dimensions are pooled.
 pub(super) struct TensorInfos {
