@@ -27,9 +27,12 @@ pub fn safetensors_header(tensors: u64) -> String {
             format!(r#""{name}":{{"dtype":"BF16","shape":[0,4096],"data_offsets":[0,0]}}"#)
         })
         .collect();
-    let header = format!("{{{}}}", infos.join(","));
+    let mut header = format!("{{{}}}", infos.join(","));
     // Padded as the official writer does, so that the data is aligned.
-    format!("{header:<width$}", width = header.len().next_multiple_of(8))
+    while !header.len().is_multiple_of(8) {
+        header.push(' ');
+    }
+    header
 }
 
 /// The length of a header, then the header.

@@ -190,7 +190,10 @@ impl Builder {
         let record = Record {
             name,
             name_bytes,
-            code_bytes: self.index.push_text(draft.code, budget)?.1,
+            code_bytes: match draft.code {
+                "" => 0,
+                code => self.index.push_text(code, budget)?.1,
+            },
             attributes,
             numbers,
             rank,

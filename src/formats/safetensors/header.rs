@@ -113,9 +113,17 @@ struct Reader<'a, 'b> {
 }
 
 /// A tensor's name, and where it starts in the file.
-struct Name<'a> {
-    text: Cow<'a, str>,
+#[derive(Clone, Copy)]
+struct Name<'n> {
+    text: &'n str,
     place: u64,
+}
+
+impl<'n> Name<'n> {
+    fn new(start: usize, text: &'n str) -> Self {
+        let place = START.saturating_add(to_u64(start));
+        Self { text, place }
+    }
 }
 
 /// A field of a tensor.
@@ -132,27 +140,33 @@ impl<'a> Reader<'a, '_> {
         self.tokens.object("an object of tensors")?;
         let mut metadata_seen = false;
         let mut first = true;
-        while let Some(name) = self.key(&mut first)? {
-            if name.text == "__metadata__" {
-                if std::mem::replace(&mut metadata_seen, true) {
-                    return Err(Error::duplicate("key", &name.text).at(name.place));
-                }
-                self.tokens.colon()?;
-                self.metadata()?;
-            } else {
-                self.tokens.colon()?;
-                self.tensor(&name)?;
+        loop {
+            // What the official writers put, taken at once; `key` would find the same.
+            if let Some((start, name)) = self.tokens.take_plain_key(&mut first) {
+                self.member(Name::new(start, name), &mut metadata_seen, true)?;
+                continue;
             }
+            let Some((start, name)) = self.tokens.key(&mut first)? else {
+                return self.tokens.end();
+            };
+            self.member(Name::new(start, &name), &mut metadata_seen, false)?;
         }
-        self.tokens.end()
     }
 
-    fn key(&mut self, first: &mut bool) -> Result<Option<Name<'a>>> {
-        let Some((start, text)) = self.tokens.key(first)? else {
-            return Ok(None);
-        };
-        let place = START.saturating_add(to_u64(start));
-        Ok(Some(Name { text, place }))
+    /// A member of the outermost object; `colon` is whether its colon was taken.
+    #[inline]
+    fn member(&mut self, name: Name<'_>, metadata_seen: &mut bool, colon: bool) -> Result<()> {
+        let is_metadata = name.text == "__metadata__";
+        if is_metadata && std::mem::replace(metadata_seen, true) {
+            return Err(Error::duplicate("key", name.text).at(name.place));
+        }
+        if !colon {
+            self.tokens.colon()?;
+        }
+        match is_metadata {
+            true => self.metadata(),
+            false => self.tensor(name),
+        }
     }
 
     /// The object under `__metadata__`: strings to strings. Some writers put `null` where they have none
@@ -167,29 +181,32 @@ impl<'a> Reader<'a, '_> {
         self.tokens
             .object("an object of strings under __metadata__")?;
         let mut first = true;
-        while let Some(key) = self.key(&mut first)? {
+        while let Some((start, key)) = self.tokens.key(&mut first)? {
             self.tokens.colon()?;
             let value = self.tokens.text()?;
+            let key = Name::new(start, &key);
             let metadata = self.builder.metadata();
             metadata
-                .push_string(&key.text, &value, key.place, self.budget)
+                .push_string(key.text, &value, key.place, self.budget)
                 .map_err(|error| error.at(key.place))?;
         }
         Ok(())
     }
 
     /// The object of one tensor.
-    fn tensor(&mut self, name: &Name<'a>) -> Result<()> {
+    fn tensor(&mut self, name: Name<'_>) -> Result<()> {
         self.info(name).map_err(|error| match error.as_malformed() {
             // What is no JSON is no fault of the tensor's.
             Some(Malformed::Invalid { .. }) => error,
-            _ => error.for_tensor(&name.text).at(name.place),
+            _ => error.for_tensor(name.text).at(name.place),
         })
     }
 
-    fn info(&mut self, name: &Name<'a>) -> Result<()> {
-        self.tokens
-            .object("an object with dtype, shape and data_offsets")?;
+    fn info(&mut self, name: Name<'_>) -> Result<()> {
+        if self.tokens.take_byte(b'{').is_none() {
+            self.tokens
+                .object("an object with dtype, shape and data_offsets")?;
+        }
         let mut dtype = None;
         let mut data_offsets = None;
         let mut shape = false;
@@ -206,7 +223,7 @@ impl<'a> Reader<'a, '_> {
                     ("data_offsets", repeated)
                 }
                 Field::Unknown(field) => {
-                    self.unknown_field(&name.text, &field)?;
+                    self.unknown_field(name.text, &field)?;
                     self.tokens.colon()?;
                     self.tokens.skip_value(self.budget)?;
                     continue;
@@ -255,7 +272,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     #[inline]
-    fn push(&mut self, name: &Name<'a>, code: &Cow<'a, str>, data_offsets: [u64; 2]) -> Result<()> {
+    fn push(&mut self, name: Name<'_>, code: &Cow<'a, str>, data_offsets: [u64; 2]) -> Result<()> {
         let dtype = match self.known {
             (known, dtype) if known == code => dtype,
             _ => {
@@ -266,7 +283,7 @@ impl<'a> Reader<'a, '_> {
                 dtype
             }
         };
-        self.make_room(&name.text)?;
+        self.make_room(name.text)?;
         let info = Info {
             dtype,
             code,
@@ -274,7 +291,7 @@ impl<'a> Reader<'a, '_> {
             data_offsets,
             declared_at: name.place,
         };
-        super::push(&name.text, &info, self.file, self.builder, self.budget)
+        super::push(name.text, &info, self.file, self.builder, self.budget)
     }
 
     /// Makes room for the names to come, as many bytes of each byte of the header as so far: names make up
@@ -314,8 +331,17 @@ impl<'a> Reader<'a, '_> {
 
     /// The list under `shape`, read into [`Reader::shape`].
     fn shape(&mut self) -> Result<()> {
-        self.tokens.list("a list of dimensions")?;
         self.shape.clear();
+        let (mut numbers, before) = ([0; 8], self.tokens);
+        if let Some(rank) = self.tokens.take_numbers(&mut numbers) {
+            if to_u64(rank) <= Limit::Rank.of(self.budget.limits()) {
+                let numbers = numbers.get(..rank).unwrap_or_default();
+                self.shape.extend_from_slice(numbers);
+                return Ok(());
+            }
+            self.tokens = before;
+        }
+        self.tokens.list("a list of dimensions")?;
         let mut first = true;
         while self.tokens.item(&mut first)? {
             let dimension = self.unsigned("a dimension")?;
@@ -329,6 +355,11 @@ impl<'a> Reader<'a, '_> {
 
     /// The pair under `data_offsets`.
     fn data_offsets(&mut self) -> Result<[u64; 2]> {
+        let (mut numbers, before) = ([0; 8], self.tokens);
+        match self.tokens.take_numbers(&mut numbers) {
+            Some(2) => return Ok([numbers[0], numbers[1]]),
+            _ => self.tokens = before,
+        }
         self.tokens.list("a list of two offsets")?;
         let mut first = true;
         let mut pair = [0; 2];

@@ -22,6 +22,7 @@ use crate::error::{Error, Malformed, Result, shortened};
 pub(super) const START: u64 = 8;
 
 /// The text of a header, and how much of it was read.
+#[derive(Clone, Copy)]
 pub(super) struct Tokens<'a> {
     json: &'a str,
     at: usize,
@@ -51,6 +52,40 @@ impl<'a> Tokens<'a> {
             *first = false;
         }
         taken
+    }
+
+    /// Takes a key without escapes and its colon if they are next, just so, as [`take_member`] does: the place
+    /// of the key's first byte in the text, and the key.
+    ///
+    /// [`take_member`]: Self::take_member
+    #[inline]
+    pub(super) fn take_plain_key(&mut self, first: &mut bool) -> Option<(usize, &'a str)> {
+        let before = self.at;
+        let key = self.plain_key(*first);
+        match key {
+            Some(_) => *first = false,
+            None => self.at = before,
+        }
+        key
+    }
+
+    #[inline]
+    fn plain_key(&mut self, first: bool) -> Option<(usize, &'a str)> {
+        if !first {
+            self.take_byte(b',')?;
+        }
+        self.take_byte(b'"')?;
+        let start = self.at;
+        self.skip_plain();
+        let key = self.json.get(start..self.at)?;
+        self.take_byte(b'"')?;
+        self.take_byte(b':')?;
+        Some((start, key))
+    }
+
+    #[inline]
+    pub(super) fn take_byte(&mut self, byte: u8) -> Option<()> {
+        (self.peek() == Some(byte)).then(|| self.advance())
     }
 
     /// Opens an object.

@@ -11,6 +11,19 @@ pub(in super::super) enum Number {
     Other(serde_json::Number),
 }
 
+/// Powers of ten.
+const TENS: [u64; 9] = [
+    1,
+    10,
+    100,
+    1_000,
+    10_000,
+    100_000,
+    1_000_000,
+    10_000_000,
+    100_000_000,
+];
+
 impl Tokens<'_> {
     /// A number.
     #[inline]
@@ -22,10 +35,7 @@ impl Tokens<'_> {
             None => return Err(self.invalid_here("EOF while parsing a value")),
         }
         let start = self.at;
-        let number = match self.few_digits() {
-            Some(number) => Some(number),
-            None => self.digits(),
-        };
+        let number = self.digits();
         let plain = !matches!(self.peek(), Some(b'.' | b'e' | b'E'));
         let zero_first = self.json.as_bytes().get(start) == Some(&b'0');
         match number {
@@ -39,16 +49,61 @@ impl Tokens<'_> {
         }
     }
 
-    /// Takes digits, if there are fewer than eight.
+    /// Takes a list of at most eight unsigned integers without any white space, if that is next: how many
+    /// there were.
+    #[inline]
+    pub(in super::super) fn take_numbers(&mut self, numbers: &mut [u64; 8]) -> Option<usize> {
+        let before = self.at;
+        let count = self.few_numbers(numbers);
+        if count.is_none() {
+            self.at = before;
+        }
+        count
+    }
+
+    #[inline]
+    fn few_numbers(&mut self, numbers: &mut [u64; 8]) -> Option<usize> {
+        self.take_byte(b'[')?;
+        if self.take_byte(b']').is_some() {
+            return Some(0);
+        }
+        for (at, number) in numbers.iter_mut().enumerate() {
+            *number = self.few_digits()?;
+            match self.peek()? {
+                b',' => self.advance(),
+                b']' => {
+                    self.advance();
+                    return Some(at.saturating_add(1));
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// Takes an integer of at most 16 digits.
     #[inline]
     fn few_digits(&mut self) -> Option<u64> {
         let rest = self.json.as_bytes().get(self.at..)?;
-        let (count, value) = leading_digits(u64::from_le_bytes(*rest.first_chunk()?));
-        if count == 8 {
+        let eight = u64::from_le_bytes(*rest.first_chunk()?);
+        let (count, value) = leading_digits(eight);
+        let zero_first = eight.to_le_bytes().first() == Some(&b'0');
+        if count == 0 || count > 1 && zero_first {
             return None;
         }
-        self.at = self.at.saturating_add(count);
-        Some(value)
+        if count < 8 {
+            self.at = self.at.saturating_add(count);
+            return Some(value);
+        }
+        let eight = rest.get(8..)?.first_chunk()?;
+        let (count, low) = leading_digits(u64::from_le_bytes(*eight));
+        if count == 8 && rest.get(16).is_some_and(u8::is_ascii_digit) {
+            return None;
+        }
+        self.at = self.at.saturating_add(8).saturating_add(count);
+        // At most 16 digits: nothing wraps.
+        let tens = TENS.get(count).copied()?;
+        Some(value.wrapping_mul(tens).wrapping_add(low))
     }
 
     /// Takes digits, eight at a time; `None` if their value needs more than 64 bits.
@@ -68,17 +123,6 @@ impl Tokens<'_> {
                 }
             };
             self.at = self.at.saturating_add(count);
-            const TENS: [u64; 9] = [
-                1,
-                10,
-                100,
-                1_000,
-                10_000,
-                100_000,
-                1_000_000,
-                10_000_000,
-                100_000_000,
-            ];
             let tens = TENS.get(count).copied().unwrap_or(1);
             number = number.and_then(|number| number.checked_mul(tens)?.checked_add(value));
             if count < 8 {

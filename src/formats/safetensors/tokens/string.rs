@@ -41,7 +41,7 @@ impl<'a> Tokens<'a> {
 
     /// Moves to the next quote, backslash or control character, or to the end.
     #[inline]
-    fn skip_plain(&mut self) {
+    pub(super) fn skip_plain(&mut self) {
         let rest = self.json.as_bytes().get(self.at..).unwrap_or_default();
         let mut skipped: usize = 0;
         for eight in rest.chunks_exact(8) {
