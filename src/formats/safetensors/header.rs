@@ -233,11 +233,12 @@ impl<'a> Reader<'a, '_> {
                 return Err(Error::duplicate("field", field));
             }
         }
-        let (Some(code), Some(data_offsets), true) = (&dtype, data_offsets, shape) else {
-            let field = match (dtype.is_none(), shape) {
-                (true, _) => "dtype",
-                (false, false) => "shape",
-                (false, true) => "data_offsets",
+        let has_dtype = dtype.is_some();
+        let (Some(code), Some(data_offsets), true) = (dtype, data_offsets, shape) else {
+            let field = match (has_dtype, shape) {
+                (false, _) => "dtype",
+                (true, false) => "shape",
+                (true, true) => "data_offsets",
             };
             return Err(Error::missing("field", field));
         };
@@ -272,12 +273,12 @@ impl<'a> Reader<'a, '_> {
     }
 
     #[inline]
-    fn push(&mut self, name: Name<'_>, code: &Cow<'a, str>, data_offsets: [u64; 2]) -> Result<()> {
+    fn push(&mut self, name: Name<'_>, code: Cow<'a, str>, data_offsets: [u64; 2]) -> Result<()> {
         let dtype = match self.known {
             (known, dtype) if known == code => dtype,
             _ => {
-                let dtype = DType::from_safetensors(code).unwrap_or(DType::Opaque);
-                if let Cow::Borrowed(code) = *code {
+                let dtype = DType::from_safetensors(&code).unwrap_or(DType::Opaque);
+                if let Cow::Borrowed(code) = code {
                     self.known = (code, dtype);
                 }
                 dtype
@@ -286,7 +287,7 @@ impl<'a> Reader<'a, '_> {
         self.make_room(name.text)?;
         let info = Info {
             dtype,
-            code,
+            code: &code,
             shape: &self.shape,
             data_offsets,
             declared_at: name.place,

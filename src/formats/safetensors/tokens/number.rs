@@ -207,20 +207,18 @@ impl Tokens<'_> {
 /// How many digits stand at the start of eight bytes, and their value.
 #[inline]
 fn leading_digits(eight: u64) -> (usize, u64) {
-    const ONES: u64 = u64::MAX / 255;
     // Digits become 0 to 9. Adding 0x76 sets the high bit of every byte above 9; what it carries into the
     // next byte comes from no digit, and only the first such byte counts.
-    let values = eight ^ (ONES * 0x30);
-    let others = (values.wrapping_add(ONES * 0x76) | values) & (ONES * 0x80);
-    let count = others.trailing_zeros() / 8;
+    let values = eight ^ u64::from_le_bytes([b'0'; 8]);
+    let others = (values.wrapping_add(u64::from_le_bytes([0x76; 8])) | values)
+        & u64::from_le_bytes([0x80; 8]);
+    let bits = others.trailing_zeros() & !7;
     // The digits move to the end, behind zeros.
-    let digits = values
-        .checked_shl(64_u32.saturating_sub(8 * count))
-        .unwrap_or(0);
+    let digits = values.checked_shl(64_u32.saturating_sub(bits)).unwrap_or(0);
     let pairs = (digits.wrapping_mul(10 << 8 | 1) >> 8) & 0x00ff_00ff_00ff_00ff;
     let fours = (pairs.wrapping_mul(100 << 16 | 1) >> 16) & 0x0000_ffff_0000_ffff;
     let value = fours.wrapping_mul(10_000 << 32 | 1) >> 32;
-    (usize::try_from(count).unwrap_or(0), value)
+    (usize::try_from(bits / 8).unwrap_or(0), value)
 }
 
 #[cfg(test)]

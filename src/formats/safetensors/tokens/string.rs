@@ -146,7 +146,9 @@ impl<'a> Tokens<'a> {
             self.skip_plain();
             match self.byte()? {
                 b'"' => return Ok(()),
-                b'\\' => drop(self.escape()?),
+                b'\\' => {
+                    self.escape()?;
+                }
                 _ => return Err(self.invalid(CONTROL)),
             }
         }
@@ -156,13 +158,14 @@ impl<'a> Tokens<'a> {
 /// The high bit of each byte that ends a plain string: a quote, a backslash or a control character.
 /// Exact up to the lowest such byte, which is all that is asked for.
 const fn stops(eight: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    let quote = eight ^ (ONES * b'"' as u64);
-    let backslash = eight ^ (ONES * b'\\' as u64);
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+    const SPACES: u64 = u64::from_le_bytes([b' '; 8]);
+    let quote = eight ^ u64::from_le_bytes([b'"'; 8]);
+    let backslash = eight ^ u64::from_le_bytes([b'\\'; 8]);
     (quote.wrapping_sub(ONES) & !quote
         | backslash.wrapping_sub(ONES) & !backslash
-        | eight.wrapping_sub(ONES * 0x20) & !eight)
+        | eight.wrapping_sub(SPACES) & !eight)
         & HIGH
 }
 
