@@ -1,5 +1,5 @@
 //! Files whose headers are read by the benchmarks of opening: safetensors and GGUF with many tensors or a
-//! large vocabulary. The package of peers includes this file too.
+//! large vocabulary.
 
 #![allow(missing_docs, dead_code, unreachable_pub)]
 
