@@ -222,8 +222,8 @@ fn safetensors_headers() {
         let mut theirs = || drop(safetensors::SafeTensors::deserialize(black_box(file)).unwrap());
         let mut scan = || scan(file);
         let times = common::interleaved(rounds, &mut [&mut ours, &mut theirs, &mut scan]);
-        let heap = allocation::heap(&mut ours);
-        let crates = allocation::heap(&mut theirs);
+        let heap = allocation::heap(ours);
+        let crates = allocation::heap(theirs);
         println!(
             "  {tensors:>7} {bytes:>10} {:>8.4} ms {:>5.2} {:>10.2} {:>11.2} {:>12.2} {:>10} {:>10.2} {}",
             times.milliseconds(0),
@@ -270,7 +270,7 @@ fn gguf_headers(folder: &Path) {
         let mut open = || drop(weighbridge::open(black_box(&path)).unwrap());
         let mut checked = || check_strings(&weighbridge::open(black_box(&path)).unwrap());
         let times = common::interleaved(41, &mut [&mut sum, &mut open, &mut checked]);
-        let heap = allocation::heap(&mut open);
+        let heap = allocation::heap(open);
         println!(
             "  {file:4} {header:>12} {:>8.3} ms {:>6.3} ms {:>6.2} {:>14.3} ms {:>6.2} {:>14} {:>9} {:>6}",
             times.milliseconds(0),

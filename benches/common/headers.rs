@@ -124,7 +124,7 @@ fn token(at: u64) -> String {
         1 => &['的', '一', '是', '不', '了', '人', '我', '在'],
         _ => &['a', 'e', 'n', 'o', 'r', 's', 't', 'i'],
     };
-    let mut text = String::from(if at % 2 == 0 { "Ġ" } else { "" });
+    let mut text = String::from(if at.is_multiple_of(2) { "Ġ" } else { "" });
     for _ in 0..length {
         word = word.rotate_left(9).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         text.push(letters[(word >> 61) as usize]);
