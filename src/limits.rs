@@ -219,13 +219,12 @@ impl Budget {
     ///
     /// # Errors
     /// `Limit`, naming the field, if `needed` is more than allowed; `Cancelled` if opening was stopped.
+    #[inline]
     pub fn allow(&self, limit: Limit, needed: u64) -> Result<()> {
-        if let Some(job) = &self.job {
-            let checks = self.checks.get();
-            self.checks.set(checks.wrapping_add(1));
-            if checks.is_multiple_of(CHECKS_PER_LOOK) {
-                job.advance(0)?;
-            }
+        let checks = self.checks.get();
+        self.checks.set(checks.wrapping_add(1));
+        if checks.is_multiple_of(CHECKS_PER_LOOK) {
+            self.look()?;
         }
         let allowed = limit.of(&self.limits);
         if needed > allowed {

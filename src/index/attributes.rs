@@ -111,13 +111,22 @@ impl Index {
     pub(super) fn push_text(&mut self, text: &str, budget: &mut Budget) -> Result<(usize, u32)> {
         let start = self.text.len();
         if self.text.capacity().saturating_sub(start) < text.len() {
-            let additional = text.len().max(start / 2).max(64);
-            budget.spend_heap(to_u64(additional))?;
-            self.text
-                .try_reserve_exact(additional)
-                .map_err(|_| Error::out_of_memory())?;
+            // As `Budget::grow` does.
+            let step = if start < 1 << 20 {
+                start / 2
+            } else {
+                start / 8
+            };
+            self.reserve_text(text.len().max(step).max(64), budget)?;
         }
         self.text.push_str(text);
         Ok((start, u32::try_from(text.len()).unwrap_or(u32::MAX)))
+    }
+
+    pub(super) fn reserve_text(&mut self, additional: usize, budget: &mut Budget) -> Result<()> {
+        budget.spend_heap(to_u64(additional))?;
+        self.text
+            .try_reserve_exact(additional)
+            .map_err(|_| Error::out_of_memory())
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn read<B: ByteOrder>(
     budget.allow(Limit::MetadataEntries, header.metadata_kv_count)?;
     builder.metadata().set_encoding(header.encoding());
     for _ in 0..header.metadata_kv_count {
-        let key = name(cursor, header, "a key", budget)?;
+        let (key, _) = name(cursor, header, "a key", budget)?;
         let at = cursor.offset();
         let value_type = value_type(cursor.u32("a value type")?, at)?;
         let start = cursor.offset();
@@ -49,12 +49,12 @@ pub(super) fn read<B: ByteOrder>(
 ///
 /// llama.cpp compares names with their whole length and stores them up to a NUL, so that two
 /// different names can become one there: NUL is refused here.
-pub(super) fn name<B: ByteOrder>(
-    cursor: &mut Cursor<'_, B>,
+pub(super) fn name<'a, B: ByteOrder>(
+    cursor: &mut Cursor<'a, B>,
     header: Header,
     what: &'static str,
     budget: &Budget,
-) -> Result<Span> {
+) -> Result<(Span, &'a str)> {
     let at = cursor.offset();
     let length = header.encoding().length(cursor)?;
     let start = cursor.offset();
@@ -75,7 +75,7 @@ pub(super) fn name<B: ByteOrder>(
         return Err(Error::unexpected(what, found, "a name without NUL").at(at));
     }
     let end = cursor.offset().saturating_add(cursor.remaining());
-    Span::new(what, start, length, end)
+    Ok((Span::new(what, start, length, end)?, text))
 }
 
 fn value_type(code: u32, at: u64) -> Result<ValueType> {
@@ -119,6 +119,30 @@ fn skip_string<B: ByteOrder>(
         .map_err(|error| error.at(at))
 }
 
+/// Moves past the strings of an array: many at a time, and one by one where one is wrong.
+fn skip_strings<B: ByteOrder>(
+    cursor: &mut Cursor<'_, B>,
+    encoding: Encoding,
+    count: u64,
+    budget: &Budget,
+) -> Result<()> {
+    /// Strings between two looks at whether opening is still wanted.
+    const STEP: u64 = 16 * 1024;
+    let most = Limit::StringBytes.of(budget.limits());
+    let mut left = count;
+    while left > 0 {
+        budget.look()?;
+        let now = left.min(STEP);
+        let skipped = cursor.skip_parts(now, encoding.short_lengths, most);
+        left = left.saturating_sub(skipped);
+        if skipped < now {
+            skip_string(cursor, encoding, budget)?;
+            left = left.saturating_sub(1);
+        }
+    }
+    Ok(())
+}
+
 /// Arrays of arrays are walked with a list of open counts, not by recursion.
 fn skip_arrays<B: ByteOrder>(
     cursor: &mut Cursor<'_, B>,
@@ -159,9 +183,7 @@ fn skip_arrays<B: ByteOrder>(
                 open.push(count);
             }
             (None, _) => {
-                for _ in 0..count {
-                    skip_string(cursor, encoding, budget)?;
-                }
+                skip_strings(cursor, encoding, count, budget)?;
             }
         }
     }

@@ -49,9 +49,10 @@ pub(super) fn tensors(
     budget: &mut Budget,
 ) -> Result<()> {
     let values = loaded.tree.written();
-    // Most tensors have a storage of their own.
+    // Most tensors have a storage of their own, and one or two dimensions.
     if builder.is_empty() {
-        builder.reserve(storages.len(), budget)?;
+        let dimensions = storages.len().saturating_mul(2);
+        builder.reserve(storages.len(), dimensions, budget)?;
     }
     let mut walk = Walk {
         tree: &loaded.tree,
