@@ -1,0 +1,225 @@
+//! Memory that cannot be had is an error: each allocation of 64 KiB and more fails once, for every file that
+//! needs any.
+//!
+//! A failure that the library does not expect aborts the process: each file has a process of its own.
+
+#![allow(missing_docs, unreachable_pub, unsafe_code)]
+
+#[path = "support/allocation.rs"]
+mod allocation;
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+
+use support::gguf::{Gguf, STRING};
+use support::torch::{checkpoint, dict, pickle, storage, tensor, text};
+use support::zip::{Zip, deflated};
+use weighbridge::{Access, ErrorKind, OpenOptions, Scanner, Strictness, Verdict};
+
+#[global_allocator]
+static ALLOCATOR: allocation::Counting = allocation::Counting;
+
+/// Allocations of this many bytes and more have a size that comes from the file.
+const LARGE: usize = 64 * 1024;
+
+/// In the process of one file: its name.
+const CHILD: &str = "WEIGHBRIDGE_FAILING_FILE";
+
+const MANY: usize = 12_000;
+
+fn name(at: usize) -> String {
+    format!("model.layers.{at}.weight")
+}
+
+fn safetensors() -> Vec<u8> {
+    let infos: Vec<String> = (0..MANY)
+        .map(|at| {
+            let name = name(at);
+            format!(r#""{name}":{{"dtype":"U8","shape":[0,1,2,3],"data_offsets":[0,0]}}"#)
+        })
+        .collect();
+    let metadata: Vec<String> = (0..MANY)
+        .map(|at| format!(r#""k\u0041{at}":"value {at}""#))
+        .collect();
+    let header = format!(
+        r#"{{"__metadata__":{{{}}},{}}}"#,
+        metadata.join(","),
+        infos.join(",")
+    );
+    support::safetensors::build(&header, &[])
+}
+
+fn gguf() -> Vec<u8> {
+    let mut file = Gguf::default();
+    for at in 0..MANY {
+        file = file.pair_u32(&format!("key.{at}"), 1);
+        file = file.info(name(at).as_bytes(), &[0, 2, 3], 0, 0);
+    }
+    let strings = [3_u64.to_le_bytes().as_slice(), b"abc"].concat();
+    file = file.pair_array("strings", STRING, 50_000, &strings.repeat(50_000));
+    file.pair_string("long", &vec![b'a'; 200_000]).build()
+}
+
+/// A state dict of many tensors, with what else checkpoints hold: numbers, texts, lists.
+fn pickled() -> Vec<u8> {
+    let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = (0..MANY)
+        .map(|at| {
+            let view = tensor(storage("FloatStorage", "0", 2), 0, &[2], &[1]);
+            (text(&name(at)), view)
+        })
+        .collect();
+    let numbers = [b"](".to_vec(), b"K\x01".repeat(MANY), b"e".to_vec()].concat();
+    pairs.push((text("numbers"), numbers));
+    let words: Vec<u8> = (0..MANY).flat_map(|at| text(&format!("{at}"))).collect();
+    pairs.push((text("words"), [b"](".to_vec(), words, b"e".to_vec()].concat()));
+    let keys = (0..MANY).map(|at| (text(&format!("{at}")), text("value")));
+    pairs.push((text("hyper_parameters"), dict(&keys.collect::<Vec<_>>())));
+    let memo: Vec<u8> = (0..MANY as u32)
+        .flat_map(|at| [b"N".to_vec(), b"r".to_vec(), at.to_le_bytes().to_vec(), b"0".to_vec()].concat())
+        .collect();
+    let escaped = [b"V".to_vec(), b"\\u0041".repeat(40_000), b"\n0".to_vec()].concat();
+    pickle([memo, escaped, dict(&pairs)].concat())
+}
+
+fn archive() -> Vec<u8> {
+    checkpoint(&pickled())
+}
+
+fn deflated_archive() -> Vec<u8> {
+    let mut members = support::torch::members(&pickled());
+    members[0] = deflated("archive/data.pkl", &pickled());
+    members[1] = deflated("archive/data/0", &vec![7; 300_000]);
+    Zip::of(members).build()
+}
+
+/// An archive of many members, each a storage of a tensor.
+fn members() -> Vec<u8> {
+    let many = 3_000;
+    let pairs: Vec<(Vec<u8>, Vec<u8>)> = (0..many)
+        .map(|at| {
+            let storage = storage("FloatStorage", &at.to_string(), 2);
+            (text(&name(at)), tensor(storage, 0, &[2], &[1]))
+        })
+        .collect();
+    let mut members = support::torch::members(&pickle(dict(&pairs)));
+    members.remove(1);
+    for at in 0..many {
+        members.push(support::zip::entry(&format!("archive/data/{at}"), &[0; 8]));
+    }
+    Zip::of(members).build()
+}
+
+fn dangerous() -> Vec<u8> {
+    let calls: Vec<u8> = (0..MANY)
+        .flat_map(|at| [format!("cos\nf{at}\n").into_bytes(), text("id"), b"\x85R".to_vec()].concat())
+        .collect();
+    pickle([b"](".to_vec(), calls, b"e".to_vec()].concat())
+}
+
+fn tarred() -> Vec<u8> {
+    let mut entries = vec![support::tar::file("a.pt", &archive())];
+    for at in 0..1_000 {
+        entries.push(support::tar::file(&format!("file {at}"), &[1]));
+    }
+    support::tar::tar(&entries)
+}
+
+fn gzipped() -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&tarred()).unwrap();
+    encoder.finish().unwrap()
+}
+
+const MADE: &[(&str, fn() -> Vec<u8>)] = &[
+    ("safetensors", safetensors),
+    ("gguf", gguf),
+    ("pickle", pickled),
+    ("archive", archive),
+    ("deflated archive", deflated_archive),
+    ("members", members),
+    ("dangerous", dangerous),
+    ("tar", tarred),
+    ("tar.gz", gzipped),
+];
+
+/// Runs `work` with one failure after the other until there is none left; how many there were.
+fn each_failure<T>(work: impl Fn() -> T, check: impl Fn(usize, T)) -> usize {
+    for place in 0.. {
+        let (result, failed) = allocation::failing(LARGE, place, &work);
+        if !failed {
+            return place;
+        }
+        check(place, result);
+    }
+    unreachable!()
+}
+
+fn opened(place: usize, result: weighbridge::Result<weighbridge::Checkpoint>) {
+    let error = result.err().unwrap_or_else(|| panic!("failure {place} went unnoticed"));
+    assert_eq!(error.kind(), ErrorKind::Io, "{place}: {error}");
+    let cause = std::error::Error::source(&error).unwrap();
+    let cause = cause.downcast_ref::<std::io::Error>().unwrap();
+    assert_eq!(cause.kind(), std::io::ErrorKind::OutOfMemory, "{place}: {error}");
+}
+
+/// The process of one file: every way to read it.
+#[test]
+#[ignore = "started by the test below, for one file each"]
+fn child() {
+    let Some(name) = std::env::var_os(CHILD) else {
+        return;
+    };
+    let name = name.into_string().unwrap();
+    let (_, make) = MADE.iter().find(|(known, _)| *known == name).unwrap();
+    let bytes: &'static [u8] = make().leak();
+    let _ = weighbridge::policy::Policy::default();
+    let lenient = OpenOptions::new().allow_dangerous(true).strictness(Strictness::Lenient);
+    let whole = lenient.from_bytes(bytes);
+    assert!(whole.is_ok(), "{name}: {whole:?}");
+    drop(whole);
+    let opens = each_failure(|| lenient.from_bytes(bytes), opened);
+    println!("{name}: {opens} failures of opening");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    std::fs::write(&path, bytes).unwrap();
+    let reading = lenient.clone().access(Access::Read);
+    let reads = each_failure(|| reading.open(&path), opened);
+    println!("{name}: {reads} failures of reading");
+    let scanner = Scanner::new();
+    let before = scanner.bytes(bytes).verdict();
+    let scans = each_failure(
+        || scanner.bytes(bytes),
+        |place, report| {
+            let verdict = report.verdict();
+            let told = verdict == Verdict::Incomplete || verdict == before;
+            assert!(told, "{place}: {verdict} {:?}", report.findings);
+        },
+    );
+    println!("{name}: {scans} failures of scanning");
+    assert!(opens + reads + scans > 0);
+}
+
+#[test]
+fn memory_that_cannot_be_had_is_an_error() {
+    let mut aborted = Vec::new();
+    for (name, _) in MADE {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["child", "--exact", "--ignored", "--nocapture", "--test-threads=1"])
+            .env(CHILD, name)
+            .env("RUST_BACKTRACE", "0")
+            .output()
+            .unwrap();
+        let (out, error) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        println!("{out}{error}");
+        if !output.status.success() {
+            aborted.push(name);
+        }
+    }
+    assert!(aborted.is_empty(), "{aborted:?}");
+    assert!(Path::new(env!("CARGO_MANIFEST_DIR")).exists());
+}
