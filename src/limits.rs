@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -299,6 +301,66 @@ impl Budget {
         vector
             .try_reserve_exact(additional)
             .map_err(|_| Error::out_of_memory())
+    }
+
+    /// Lists what an iterator gives, whose length nobody promises.
+    ///
+    /// # Errors
+    /// As [`grow`](Self::grow).
+    pub fn collect<T>(&mut self, items: impl IntoIterator<Item = T>) -> Result<Vec<T>> {
+        let mut list = Vec::new();
+        for item in items {
+            self.grow(&mut list)?;
+            list.push(item);
+        }
+        Ok(list)
+    }
+
+    /// Makes room for one more key of a map.
+    ///
+    /// # Errors
+    /// As [`grow`](Self::grow).
+    pub fn grow_map<K: Eq + Hash, V>(&mut self, map: &mut HashMap<K, V>) -> Result<()> {
+        if map.len() < map.capacity() {
+            return Ok(());
+        }
+        let additional = map.len().max(8);
+        // A byte of control beside each key and value.
+        let each = size_of::<(K, V)>().saturating_add(1);
+        let bytes = u64::try_from(additional.saturating_mul(each)).unwrap_or(u64::MAX);
+        self.spend_heap(bytes)?;
+        map.try_reserve(additional)
+            .map_err(|_| Error::out_of_memory())
+    }
+
+    /// Makes room for `additional` more bytes of a text.
+    ///
+    /// # Errors
+    /// As [`grow`](Self::grow).
+    pub fn room(&mut self, text: &mut String, additional: usize) -> Result<()> {
+        if text.capacity().saturating_sub(text.len()) >= additional {
+            return Ok(());
+        }
+        let additional = additional.max(text.len() / 2);
+        self.spend_heap(u64::try_from(additional).unwrap_or(u64::MAX))?;
+        text.try_reserve_exact(additional)
+            .map_err(|_| Error::out_of_memory())
+    }
+
+    /// Joins texts of a file to one, of exactly their length.
+    ///
+    /// # Errors
+    /// As [`grow`](Self::grow).
+    pub fn join(&mut self, parts: &[&str]) -> Result<String> {
+        let mut text = String::new();
+        let length = parts
+            .iter()
+            .fold(0, |sum: usize, part| sum.saturating_add(part.len()));
+        self.room(&mut text, length)?;
+        for part in parts {
+            text.push_str(part);
+        }
+        Ok(text)
     }
 }
 

@@ -118,7 +118,10 @@ fn every_file_is_read_within_4_times_its_metadata() {
     }
     worst.sort_by(|a, b| b.0.total_cmp(&a.0));
     for (ratio, peak, metadata, way, path) in worst.iter().take(12) {
-        println!("{ratio:.2} ({peak} for {metadata}) {way} {}", path.display());
+        println!(
+            "{ratio:.2} ({peak} for {metadata}) {way} {}",
+            path.display()
+        );
     }
     let (ratio, .., path) = &worst[0];
     assert!(*ratio <= 4.0, "{}: {ratio:.2}", path.display());

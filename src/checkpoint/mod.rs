@@ -345,10 +345,20 @@ impl Checkpoint {
         }
         let mut by_name = Vec::new();
         if shards.len() > 1 {
+            let tensors = shards
+                .iter()
+                .fold(0, |sum: usize, shard| sum.saturating_add(shard.visible));
+            by_name
+                .try_reserve_exact(tensors)
+                .map_err(|_| Error::out_of_memory())?;
             for (file, shard) in shards.iter().enumerate() {
                 by_name.extend((0..shard.visible).map(|position| (file, position)));
             }
-            by_name.sort_by(|&a, &b| name_at(&shards, a).cmp(name_at(&shards, b)));
+            // Of two of one name the earlier file first.
+            by_name.sort_unstable_by(|&a, &b| {
+                let names = name_at(&shards, a).cmp(name_at(&shards, b));
+                names.then(a.cmp(&b))
+            });
             for pair in by_name.windows(2) {
                 if let &[first, second] = pair
                     && name_at(&shards, first) == name_at(&shards, second)

@@ -30,8 +30,7 @@ fn add(bytes: usize) {
 }
 
 fn fails(bytes: usize) -> bool {
-    bytes >= FAILING_FROM.load(Relaxed)
-        && ASKED.fetch_add(1, Relaxed) == FAILS.load(Relaxed)
+    bytes >= FAILING_FROM.load(Relaxed) && ASKED.fetch_add(1, Relaxed) == FAILS.load(Relaxed)
 }
 
 // SAFETY: every call is handed to the system's allocator as it came; only numbers are kept beside it.

@@ -141,7 +141,8 @@ impl Place<'_> {
         budget.reserve(&mut order, list.len())?;
         order.extend(0..list.len());
         let offset = |&position: &usize| list.get(position).map(|info| info.offset);
-        order.sort_by_key(offset);
+        // Of two at one offset, the first info first.
+        order.sort_unstable_by_key(|position| (offset(position), *position));
         if !order.is_sorted() {
             let message = "the tensors' data is not in the order of their infos";
             builder.finding(Finding::new(Severity::Warning, "reordered-data", message));

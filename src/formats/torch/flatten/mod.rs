@@ -7,7 +7,7 @@
 
 mod push;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::bytes::{Endian, Span, to_u64};
 use crate::dtype::DType;
@@ -15,7 +15,7 @@ use crate::error::{Context, Error, Result, shortened};
 use crate::findings::{Finding, Severity};
 use crate::formats::pickle::{Loaded, NodeId, Tree, Value};
 use crate::formats::torch::buffers::Buffers;
-use crate::formats::torch::children::{Label, children, state_children};
+use crate::formats::torch::children::{Held, Label, children, state_children};
 use crate::formats::torch::numpy;
 use crate::formats::torch::rebuild::{Rebuilt, Spec, rebuild};
 use crate::formats::torch::storages::Storages;
@@ -49,6 +49,9 @@ pub(super) fn tensors(
     budget: &mut Budget,
 ) -> Result<()> {
     let nodes = to_u64(loaded.tree.len());
+    let mut on_path = Vec::new();
+    budget.reserve(&mut on_path, loaded.tree.len())?;
+    on_path.resize(loaded.tree.len(), false);
     let mut walk = Walk {
         tree: &loaded.tree,
         stream,
@@ -59,10 +62,11 @@ pub(super) fn tensors(
         budget,
         path: stream.prefix.to_owned(),
         open: Vec::new(),
-        on_path: vec![false; loaded.tree.len()],
+        on_path,
         visits_left: nodes.saturating_mul(4).saturating_add(64),
-        metadata: HashSet::new(),
+        metadata: HashMap::new(),
         metadata_full: false,
+        decoded_left: to_u64(loaded.length),
         names_left: to_u64(loaded.length)
             .saturating_mul(NAMES_PER_BYTE)
             .saturating_add(64 * 1024),
@@ -81,7 +85,7 @@ struct Array {
 /// A container that is being walked.
 struct Open<'t> {
     node: NodeId,
-    children: std::vec::IntoIter<(Label<'t>, NodeId)>,
+    children: Held<'t>,
     /// Length of the path up to and including the container.
     path: usize,
     charged: u64,
@@ -99,8 +103,11 @@ struct Walk<'t, 'a, 's, 'k> {
     open: Vec<Open<'t>>,
     on_path: Vec<bool>,
     visits_left: u64,
-    metadata: HashSet<String>,
+    /// The paths of the values listed so far.
+    metadata: HashMap<String, ()>,
     metadata_full: bool,
+    /// Bytes that arrays written as text may still decode to: a memo could give one text to a million.
+    decoded_left: u64,
     /// Bytes that names may still take: a long key over many values must not multiply.
     names_left: u64,
 }
@@ -110,7 +117,7 @@ impl<'t> Walk<'t, '_, '_, '_> {
         self.visit(root)?;
         while let Some(open) = self.open.last_mut() {
             self.path.truncate(open.path);
-            match open.children.next() {
+            match open.children.next(self.tree, self.budget)? {
                 Some((label, child)) => {
                     self.extend_path(&label)?;
                     self.visit(child)?;
@@ -131,6 +138,13 @@ impl<'t> Walk<'t, '_, '_, '_> {
     fn extend_path(&mut self, label: &Label<'_>) -> Result<()> {
         let before = self.path.len();
         use std::fmt::Write as _;
+        let room = match label {
+            Label::Text(text) => text.len(),
+            Label::Described(text) => text.len(),
+            Label::Number(_) | Label::Place(_) => 0,
+        };
+        // A number has at most 20 digits.
+        self.budget.room(&mut self.path, room.saturating_add(24))?;
         // A key of the outermost container stands alone, even an empty one.
         if self.open.len() > 1 {
             self.path.push('.');
@@ -197,12 +211,9 @@ impl<'t> Walk<'t, '_, '_, '_> {
                 self.builder
                     .finding(Finding::new(Severity::Note, code, message));
                 let parts = parts.into_iter();
-                self.enter(
-                    node,
-                    parts
-                        .map(|(name, part)| (Label::Text(name), part))
-                        .collect(),
-                )
+                let parts = parts.map(|(name, part)| (Label::Text(name), part));
+                let parts = self.budget.collect(parts)?;
+                self.enter(node, parts.into())
             }
             Rebuilt::Scalar(dtype, endian, data) => self.numpy_scalar(dtype, endian, data),
             Rebuilt::Unknown(function) if !self.is_on_path(node) => {
@@ -213,14 +224,17 @@ impl<'t> Walk<'t, '_, '_, '_> {
                 );
                 self.builder
                     .finding(Finding::new(Severity::Warning, "unknown-rebuild", message));
-                self.enter(node, children(self.tree, node).unwrap_or_default())
+                match children(self.tree, node, self.budget)? {
+                    Some(children) => self.enter(node, children),
+                    None => Ok(()),
+                }
             }
             // Checked before its children are listed: a dict may hold itself a million times.
             _ if self.is_on_path(node) => {
                 self.note_cycle();
                 Ok(())
             }
-            _ => match children(self.tree, node) {
+            _ => match children(self.tree, node, self.budget)? {
                 Some(children) => self.enter(node, children),
                 None => self.scalar(node),
             },
@@ -245,25 +259,23 @@ impl<'t> Walk<'t, '_, '_, '_> {
         }
     }
 
-    fn enter(&mut self, node: NodeId, children: Vec<(Label<'t>, NodeId)>) -> Result<()> {
+    fn enter(&mut self, node: NodeId, children: Held<'t>) -> Result<()> {
         if children.is_empty() {
             return Ok(());
         }
         let depth = to_u64(self.open.len()).saturating_add(1);
         self.budget.allow(Limit::Nesting, depth)?;
+        // What the list of children was charged when it was made.
+        let charged = to_u64(children.bytes());
         if self.mark(node, true) {
+            self.budget.refund_heap(charged);
             self.note_cycle();
             return Ok(());
         }
-        let charged = to_u64(
-            children
-                .len()
-                .saturating_mul(size_of::<(Label<'_>, NodeId)>()),
-        );
-        self.budget.spend_heap(charged)?;
+        self.budget.grow(&mut self.open)?;
         self.open.push(Open {
             node,
-            children: children.into_iter(),
+            children,
             path: self.path.len(),
             charged,
         });
@@ -308,9 +320,9 @@ impl<'t> Walk<'t, '_, '_, '_> {
             return self.note_full();
         }
         self.names_left = self.names_left.saturating_sub(cost);
-        self.budget
-            .spend_heap(to_u64(self.path.len()).saturating_add(48))?;
-        if !self.metadata.insert(self.path.clone()) {
+        self.budget.grow_map(&mut self.metadata)?;
+        let path = self.budget.join(&[&self.path])?;
+        if self.metadata.insert(path, ()).is_some() {
             let message = format!("two values have the path {:?}", shortened(&self.path));
             self.builder
                 .finding(Finding::new(Severity::Note, "repeated-path", message));
@@ -334,27 +346,28 @@ impl<'t> Walk<'t, '_, '_, '_> {
     }
 
     fn tensor(&mut self, node: NodeId, spec: Spec<'t>) -> Result<()> {
-        let name = match self.path.strip_suffix('.') {
+        let path = std::mem::take(&mut self.path);
+        let name = match path.strip_suffix('.') {
             // The whole pickle is one tensor.
-            _ if self.path.is_empty() && self.open.is_empty() => ROOT.to_owned(),
-            Some(stem) if self.open.is_empty() => stem.to_owned(),
-            _ => self.path.clone(),
+            _ if path.is_empty() && self.open.is_empty() => ROOT,
+            Some(stem) if self.open.is_empty() => stem,
+            _ => &path,
         };
         self.spend_names(name.len())?;
-        self.push(&name, &spec)
-            .for_tensor(&name)
+        self.push(name, &spec)
+            .for_tensor(name)
             .at(spec.declared_at)?;
+        self.path = path;
         let companions = spec.companions.into_iter();
-        let mut inner: Vec<_> = companions
-            .map(|(label, node)| (Label::Text(label), node))
-            .collect();
+        let companions = companions.map(|(label, node)| (Label::Text(label), node));
+        let mut inner = self.budget.collect(companions)?;
         if let Some(state) = spec.state {
-            state_children(self.tree, state, &mut inner);
+            state_children(self.tree, state, &mut inner, self.budget)?;
         }
         if self.is_on_path(node) {
             self.note_cycle();
             return Ok(());
         }
-        self.enter(node, inner)
+        self.enter(node, inner.into())
     }
 }
