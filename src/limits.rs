@@ -39,13 +39,23 @@ macro_rules! limits {
         }
 
         impl Limits {
-            /// For services that take files from anybody: small, and still enough for most models.
+            /// For services that take files from anybody, many at a time: small, and still enough for most
+            /// models.
+            ///
+            /// Where the default is what the largest honest file needs, this is what ordinary ones need, with
+            /// room: 128 MiB of heap are four times the metadata of a model with 65,536 tensors and the
+            /// largest vocabulary; a rank of 8 has served every model so far; 64 digits are more than a
+            /// 128-bit number has; an inflated pickle of 50 times its size is no honest one. Files that need
+            /// more are refused with the limit's name, so that a caller can raise that one.
             #[must_use]
             pub const fn paranoid() -> Self {
                 Self { $($field: $paranoid,)* }
             }
 
             /// For files that the caller made: no limit but the machine's.
+            ///
+            /// What bounds a file by its own size stays: counts without data, names by way of a memo, memory
+            /// that the machine does not have are errors all the same.
             #[must_use]
             pub const fn trusted() -> Self {
                 Self { $($field: u64::MAX,)* }
