@@ -58,6 +58,7 @@ impl Interned {
         self.scratch
             .push(if attributes.requires_grad { '1' } else { '0' });
         for text in texts {
+            budget.room(&mut self.scratch, text.len().saturating_add(24))?;
             // The length first, so that no two sets of texts join to one.
             self.scratch.push_str(&text.len().to_string());
             self.scratch.push(':');
@@ -77,16 +78,18 @@ impl Interned {
                 for (range, text) in stored.texts.iter_mut().zip(texts) {
                     *range = index.push_text(text, budget)?;
                 }
-                budget.spend_heap(to_u64(self.scratch.len()).saturating_add(64))?;
+                budget.grow_map(&mut self.places)?;
+                let key = budget.join(&[&self.scratch])?;
                 budget.grow(&mut index.attributes)?;
                 index.attributes.push(stored);
                 let place = u32::try_from(index.attributes.len())
                     .map_err(|_| Error::unsupported("a file of", "2^32 kinds of tensors"))?;
-                self.places.insert(self.scratch.clone(), place);
+                self.places.insert(key, place);
                 place
             }
         };
-        self.last.clone_from(&self.scratch);
+        // What was compared last is no longer needed.
+        std::mem::swap(&mut self.last, &mut self.scratch);
         self.last_place = place;
         Ok(place)
     }

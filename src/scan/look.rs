@@ -136,7 +136,15 @@ impl<'a> Look<'a, '_> {
             let severity = Severity::Verdict(Verdict::Incomplete);
             return self.add(Finding::new(severity, "nested-too-deep", message), &part);
         }
+        if self.parts.try_reserve(1).is_err() {
+            return self.out_of_memory(&part);
+        }
         self.parts.push_back(part);
+    }
+
+    /// Says that a part was not seen whole.
+    pub(super) fn out_of_memory(&mut self, part: &Part<'_>) {
+        self.error(&Error::out_of_memory(), part);
     }
 
     /// Adds a finding about a part.

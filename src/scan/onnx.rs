@@ -82,6 +82,9 @@ fn external<'a>(look: &mut Look<'a, '_>, part: &Part<'a>, graph: &[u8]) {
             }
             // Raw data is no message.
             if field.bytes.len() > 9 && field.number != 9 {
+                if rest.try_reserve(1).is_err() {
+                    return look.out_of_memory(part);
+                }
                 rest.push(field.bytes);
             }
         }

@@ -326,7 +326,7 @@ impl<'a, B: ByteOrder> Place<'_, 'a, B> {
 }
 
 /// Reports what only lenient mode takes: names and dimensions beyond llama.cpp's.
-fn note_limits_of_others(info: &TensorInfo<'_'>, name: &str, shape: &[u64], builder: &mut Builder) {
+fn note_limits_of_others(info: &TensorInfo<'_>, name: &str, shape: &[u64], builder: &mut Builder) {
     let at = info.declared_at;
     if to_u64(name.len()) >= MAX_NAME {
         let message = format!("tensor {name:?} has a name that llama.cpp refuses: it is too long");

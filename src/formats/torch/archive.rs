@@ -358,6 +358,7 @@ impl<'a> Reader<'a, '_> {
                 None => member.data,
             };
             storages.push(key, source, span, builder, budget)?;
+            budget.grow(&mut self.read)?;
             self.read.push(member.data.start());
         }
         storages.finish(budget)?;
