@@ -79,9 +79,11 @@ fn reserve(json: &str, builder: &mut Builder, budget: &mut Budget) -> Result<()>
     let tensors = braces.saturating_sub(1).min(most);
     // Three commas stand around the fields of a tensor and between its offsets; one more, up to the next
     // tensor, pays for its first dimension. `__metadata__` counts as a tensor without commas of its own.
+    // Nor more than real tensors have: a header of one long shape is refused before it is kept.
     let dimensions = commas
         .saturating_add(4)
-        .saturating_sub(tensors.saturating_mul(3));
+        .saturating_sub(tensors.saturating_mul(3))
+        .min(tensors.saturating_mul(8));
     builder.reserve(tensors, dimensions, budget)
 }
 
