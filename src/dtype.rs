@@ -355,13 +355,19 @@ impl DType {
             return None;
         }
         let block_elements = u64::try_from(self.block_elements()).ok()?;
+        let block_bytes = u64::try_from(self.block_bytes()).ok()?;
+        let fits = |&bytes: &u64| i64::try_from(bytes).is_ok();
+        if block_elements == 1 {
+            // No division for most types: readers ask this of every tensor.
+            return elements.checked_mul(block_bytes).filter(fits);
+        }
         if elements.checked_rem(block_elements)? != 0 {
             return None;
         }
         elements
             .checked_div(block_elements)?
-            .checked_mul(u64::try_from(self.block_bytes()).ok()?)
-            .filter(|&bytes| i64::try_from(bytes).is_ok())
+            .checked_mul(block_bytes)
+            .filter(fits)
     }
 
     fn find(wanted: impl Fn(&Row) -> bool) -> Option<Self> {

@@ -151,7 +151,8 @@ impl Findings {
             self.kept.len().saturating_sub(1)
         });
         match self.kept.get_mut(slot) {
-            Some((_, count)) if *count < Self::MOST => {
+            // Without memory for it a finding is counted, as those are that come too often.
+            Some((_, count)) if *count < Self::MOST && self.list.try_reserve(1).is_ok() => {
                 *count = count.saturating_add(1);
                 self.list.push(finding);
             }

@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -37,13 +39,23 @@ macro_rules! limits {
         }
 
         impl Limits {
-            /// For services that take files from anybody: small, and still enough for most models.
+            /// For services that take files from anybody, many at a time: small, and still enough for most
+            /// models.
+            ///
+            /// Where the default is what the largest honest file needs, this is what ordinary ones need, with
+            /// room: 128 MiB of heap are four times the metadata of a model with 65,536 tensors and the
+            /// largest vocabulary; a rank of 8 has served every model so far; 64 digits are more than a
+            /// 128-bit number has; an inflated pickle of 50 times its size is no honest one. Files that need
+            /// more are refused with the limit's name, so that a caller can raise that one.
             #[must_use]
             pub const fn paranoid() -> Self {
                 Self { $($field: $paranoid,)* }
             }
 
             /// For files that the caller made: no limit but the machine's.
+            ///
+            /// What bounds a file by its own size stays: counts without data, names by way of a memo, memory
+            /// that the machine does not have are errors all the same.
             #[must_use]
             pub const fn trusted() -> Self {
                 Self { $($field: u64::MAX,)* }
@@ -219,13 +231,12 @@ impl Budget {
     ///
     /// # Errors
     /// `Limit`, naming the field, if `needed` is more than allowed; `Cancelled` if opening was stopped.
+    #[inline]
     pub fn allow(&self, limit: Limit, needed: u64) -> Result<()> {
-        if let Some(job) = &self.job {
-            let checks = self.checks.get();
-            self.checks.set(checks.wrapping_add(1));
-            if checks.is_multiple_of(CHECKS_PER_LOOK) {
-                job.advance(0)?;
-            }
+        let checks = self.checks.get();
+        self.checks.set(checks.wrapping_add(1));
+        if checks.is_multiple_of(CHECKS_PER_LOOK) {
+            self.look()?;
         }
         let allowed = limit.of(&self.limits);
         if needed > allowed {
@@ -299,6 +310,66 @@ impl Budget {
         vector
             .try_reserve_exact(additional)
             .map_err(|_| Error::out_of_memory())
+    }
+
+    /// Lists what an iterator gives, whose length nobody promises.
+    ///
+    /// # Errors
+    /// As [`grow`](Self::grow).
+    pub fn collect<T>(&mut self, items: impl IntoIterator<Item = T>) -> Result<Vec<T>> {
+        let mut list = Vec::new();
+        for item in items {
+            self.grow(&mut list)?;
+            list.push(item);
+        }
+        Ok(list)
+    }
+
+    /// Makes room for one more key of a map.
+    ///
+    /// # Errors
+    /// As [`grow`](Self::grow).
+    pub fn grow_map<K: Eq + Hash, V>(&mut self, map: &mut HashMap<K, V>) -> Result<()> {
+        if map.len() < map.capacity() {
+            return Ok(());
+        }
+        let additional = map.len().max(8);
+        // A byte of control beside each key and value.
+        let each = size_of::<(K, V)>().saturating_add(1);
+        let bytes = u64::try_from(additional.saturating_mul(each)).unwrap_or(u64::MAX);
+        self.spend_heap(bytes)?;
+        map.try_reserve(additional)
+            .map_err(|_| Error::out_of_memory())
+    }
+
+    /// Makes room for `additional` more bytes of a text.
+    ///
+    /// # Errors
+    /// As [`grow`](Self::grow).
+    pub fn room(&mut self, text: &mut String, additional: usize) -> Result<()> {
+        if text.capacity().saturating_sub(text.len()) >= additional {
+            return Ok(());
+        }
+        let additional = additional.max(text.len() / 2);
+        self.spend_heap(u64::try_from(additional).unwrap_or(u64::MAX))?;
+        text.try_reserve_exact(additional)
+            .map_err(|_| Error::out_of_memory())
+    }
+
+    /// Joins texts of a file to one, of exactly their length.
+    ///
+    /// # Errors
+    /// As [`grow`](Self::grow).
+    pub fn join(&mut self, parts: &[&str]) -> Result<String> {
+        let mut text = String::new();
+        let length = parts
+            .iter()
+            .fold(0, |sum: usize, part| sum.saturating_add(part.len()));
+        self.room(&mut text, length)?;
+        for part in parts {
+            text.push_str(part);
+        }
+        Ok(text)
     }
 }
 

@@ -1,5 +1,5 @@
-//! What a file may ask for: memory by a counting allocator, depth by a small stack, and each limit from
-//! both sides.
+//! What a file may ask for: bombs by a counting allocator, and each limit from both sides. Memory of honest files
+//! stands in `memory.rs`, depth in `stack.rs`.
 
 #![allow(missing_docs, unreachable_pub, unsafe_code)]
 
@@ -7,7 +7,7 @@
 mod allocation;
 mod support;
 
-use support::gguf::{Gguf, STRING};
+use support::gguf::Gguf;
 use support::torch::{checkpoint, dict, int, pickle, storage, tensor, text};
 use support::zip::{Zip, deflated};
 use weighbridge::limits::Limit;
@@ -32,97 +32,6 @@ fn peak(file: &[u8]) -> usize {
 }
 
 const SMALL: usize = 64 * 1024;
-
-#[test]
-fn every_file_of_the_tree_opens_within_a_small_multiple_of_its_size() {
-    let _alone = alone();
-    let mut files = 0;
-    for path in support::files_below(&support::file("")) {
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        if !matches!(extension, Some("safetensors" | "gguf" | "pt")) {
-            continue;
-        }
-        let bytes = std::fs::read(&path).unwrap();
-        let peak = peak(&bytes);
-        // A pickle opcode of one byte makes a value of 16 and entries on stack, memo and container.
-        let factor = if extension == Some("pt") { 16 } else { 4 };
-        let most = SMALL + factor * bytes.len();
-        assert!(
-            peak <= most,
-            "{}: {peak} bytes for {}",
-            path.display(),
-            bytes.len()
-        );
-        files += 1;
-    }
-    assert!(files > 400, "{files} files");
-}
-
-#[test]
-fn a_few_bytes_that_claim_2_to_60_of_anything_cost_nothing() {
-    let _alone = alone();
-    // Made once for the whole program.
-    let _ = weighbridge::policy::Policy::default();
-    let huge = 1_u64 << 60;
-    let gguf = |pairs, tensors| {
-        let file = Gguf {
-            key_value_count: pairs,
-            tensor_count: tensors,
-            ..Gguf::default()
-        };
-        file.build()
-    };
-    let files = [
-        gguf(Some(huge), None),
-        gguf(None, Some(huge)),
-        Gguf::default()
-            .pair(b"k", STRING, &huge.to_le_bytes())
-            .build(),
-        Gguf::default().pair_array("k", 0, huge, &[]).build(),
-        Gguf::default().pair_array("k", STRING, huge, &[]).build(),
-        Gguf::default().info(b"w", &[huge], 0, 0).build(),
-        [huge.to_le_bytes().as_slice(), b"{}"].concat(),
-        support::safetensors::with_info(&format!(
-            r#"{{"dtype":"U8","shape":[{huge}],"data_offsets":[0,2]}}"#
-        )),
-        checkpoint(&pickle([&b"\x8e"[..], &huge.to_le_bytes()].concat())),
-        checkpoint(&pickle([&b"\x95"[..], &huge.to_le_bytes()].concat())),
-        checkpoint(&pickle(b"Nr\xf0\xff\xff\xff".to_vec())),
-    ];
-    for (place, file) in files.iter().enumerate() {
-        let peak = peak(file);
-        assert!(peak < SMALL, "file {place}: {peak} bytes");
-    }
-}
-
-#[test]
-fn safetensors_headers_cost_a_small_multiple_of_their_size() {
-    let _alone = alone();
-    let many = |info: fn(usize) -> String| {
-        let infos: Vec<String> = (0..100_000).map(info).collect();
-        support::safetensors::build(&format!("{{{}}}", infos.join(",")), &[])
-    };
-    let realistic = many(|at| {
-        format!(
-            r#""model.layers.{at}.self_attn.q_proj.weight":{{"dtype":"F32","shape":[0,4096],"data_offsets":[0,0]}}"#
-        )
-    });
-    let shortest =
-        many(|at| format!(r#""{at:x}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#));
-    let rank = many(|at| {
-        let shape = ["0"; 64].join(",");
-        format!(r#""{at:x}":{{"dtype":"U8","shape":[{shape}],"data_offsets":[0,0]}}"#)
-    });
-    for (name, file, most) in [
-        ("realistic", realistic, 3.0),
-        ("shortest", shortest, 3.0),
-        // A dimension of two characters is eight bytes in memory.
-        ("rank", rank, 4.0),
-    ] {
-        let peak = peak(&file) as f64 / file.len() as f64;
-        assert!(peak <= most, "{name}: {peak:.2} times the file");
-    }
-}
 
 #[test]
 fn bombs_are_cheap() {
@@ -274,55 +183,6 @@ fn a_million_of_anything_costs_a_million_steps() {
     }
 }
 
-/// Opens a file on a thread with a stack of 64 KiB.
-fn open_on_a_small_stack(file: Vec<u8>, strictness: Strictness) {
-    let options = OpenOptions::new().strictness(strictness);
-    let mut limits = Limits::trusted();
-    limits.heap_bytes = 1 << 30;
-    std::thread::Builder::new()
-        .stack_size(64 * 1024)
-        .spawn(move || drop(options.limits(limits).from_bytes(file)))
-        .unwrap()
-        .join()
-        .unwrap();
-}
-
-#[test]
-fn nesting_needs_no_stack() {
-    let _alone = alone();
-    let depth = 200_000;
-    let wrap = |open: &[u8], close: &[u8]| {
-        checkpoint(&pickle(
-            [open.repeat(depth), b"N".to_vec(), close.repeat(depth)].concat(),
-        ))
-    };
-    let call = b"ctorch._utils\n_rebuild_parameter\n(";
-    let module = [
-        b"cm\nM\n)\x81}(".to_vec(),
-        text("_modules"),
-        b"}".to_vec(),
-        text("_parameters"),
-    ]
-    .concat();
-    let files = [
-        wrap(b"", b"\x85"),
-        wrap(b"](", b"e"),
-        wrap(b"}(N", b"u"),
-        wrap(call, b"tR"),
-        wrap(b"ctorch.jit._pickle\nbuild_intlist\n(", b"tR"),
-        wrap(&module, b"ub"),
-        wrap(b"(", b"t"),
-    ];
-    for file in files {
-        open_on_a_small_stack(file, Strictness::Strict);
-    }
-    let level = [9_u32.to_le_bytes().as_slice(), &1_u64.to_le_bytes()].concat();
-    let array = Gguf::default().pair(b"a", 9, &level.repeat(depth)).build();
-    open_on_a_small_stack(array, Strictness::Lenient);
-    let json = support::safetensors::build(&format!(r#"{{"x":{{"a":{}"#, "[".repeat(depth)), &[]);
-    open_on_a_small_stack(json, Strictness::Lenient);
-}
-
 /// A file that needs exactly `needed` of one limit.
 struct Case {
     limit: Limit,
@@ -423,20 +283,14 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// Limits that one number of one file cannot reach, and where they are tried.
+/// Limits that one number of one file in memory cannot reach, and the tests below that try them.
 const ELSEWHERE: &[(Limit, &str)] = &[
-    (
-        Limit::HeapBytes,
-        "the budget's own tests, and the heap limit below",
-    ),
+    (Limit::HeapBytes, "the_heap_is_limited_to_the_byte"),
     (
         Limit::ExpandedBytes,
-        "copying, not opening, is limited: the view of 2^40 elements above",
+        "copies_of_stride_0_are_limited_to_the_byte",
     ),
-    (
-        Limit::Shards,
-        "tests/checkpoints.rs, a_count_of_millions_opens_no_files",
-    ),
+    (Limit::Shards, "shards_are_limited_to_the_file"),
 ];
 
 #[test]
@@ -466,6 +320,120 @@ fn every_limit_is_enforced_just_under_and_just_over() {
             Some(limit.name()),
             "{over}"
         );
+    }
+}
+
+fn limited(limit: Limit, allowed: u64) -> OpenOptions {
+    let mut limits = Limits::default();
+    *limit.of_mut(&mut limits) = allowed;
+    OpenOptions::new().limits(limits)
+}
+
+/// Files of each kind open with exactly the heap that they need, and not with a byte less.
+#[test]
+fn the_heap_is_limited_to_the_byte() {
+    let _alone = alone();
+    let files = [
+        support::safetensors::with_info(r#"{"dtype":"U8","shape":[2],"data_offsets":[0,2]}"#),
+        Gguf::default()
+            .pair_u32("a", 1)
+            .tensor("x", &[1], 0, &[0; 4])
+            .build(),
+        checkpoint(&support::torch::good_pickle()),
+    ];
+    for file in files {
+        let opens = |heap: u64| limited(Limit::HeapBytes, heap).from_bytes(file.clone());
+        let (mut under, mut over) = (0, 1 << 20);
+        assert!(opens(over).is_ok() && opens(under).is_err());
+        while over - under > 1 {
+            let middle = (under + over) / 2;
+            match opens(middle) {
+                Ok(_) => over = middle,
+                Err(error) => {
+                    let (limit, needed, allowed) = error.as_limit().unwrap();
+                    assert_eq!((limit, allowed), ("heap_bytes", middle));
+                    assert!(needed > middle);
+                    under = middle;
+                }
+            }
+        }
+        assert!(opens(over).is_ok() && opens(under).is_err(), "{over}");
+    }
+}
+
+#[test]
+fn copies_of_stride_0_are_limited_to_the_byte() {
+    let _alone = alone();
+    let view = tensor(storage("FloatStorage", "0", 2), 0, &[10, 2], &[0, 1]);
+    let file = checkpoint(&pickle(dict(&[(text("x"), view)])));
+    for (allowed, fits) in [(80, true), (79, false)] {
+        let model = limited(Limit::ExpandedBytes, allowed);
+        let model = model.from_bytes(file.clone()).unwrap();
+        let tensor = model.tensor("x").unwrap();
+        let chunks = tensor.for_each_chunk(|_| Ok(()));
+        let limit = chunks.err().and_then(|error| error.as_limit());
+        let expected = (!fits).then_some(("expanded_bytes", 80, allowed));
+        assert_eq!(limit, expected);
+    }
+}
+
+#[test]
+fn shards_are_limited_to_the_file() {
+    let _alone = alone();
+    let sharded = support::file("safetensors/sharded");
+    let index = support::files_below(&sharded)
+        .into_iter()
+        .find(|path| path.to_string_lossy().ends_with(".index.json"))
+        .unwrap();
+    let split = support::files_below(&support::file("gguf/split"));
+    for first in [index, split[0].clone()] {
+        let whole = weighbridge::open(&first).unwrap();
+        let needed = whole.files().len() as u64;
+        assert!(needed > 1);
+        assert!(limited(Limit::Shards, needed).open(&first).is_ok());
+        let error = limited(Limit::Shards, needed - 1).open(&first).unwrap_err();
+        assert_eq!(
+            error.as_limit(),
+            Some(("shards", needed, needed - 1)),
+            "{error}"
+        );
+    }
+}
+
+/// Every file of the official writers is small enough for a service that takes files from anybody.
+#[test]
+fn every_fixture_opens_under_paranoid_limits() {
+    let _alone = alone();
+    let (mut opened, mut refused) = (0, Vec::new());
+    for folder in ["safetensors", "gguf", "torch", "old_torch", "slices"] {
+        for path in support::files_below(&support::file(folder)) {
+            let Ok(model) = weighbridge::open(&path) else {
+                continue;
+            };
+            let paranoid = OpenOptions::new().limits(Limits::paranoid()).open(&path);
+            match paranoid {
+                Ok(paranoid) => assert_eq!(paranoid.len(), model.len()),
+                Err(error) => refused.push((error.as_limit().unwrap().0, path)),
+            }
+            opened += 1;
+        }
+    }
+    // NumPy's most: a tensor of 64 dimensions is no model's.
+    refused.retain(|(limit, path)| *limit != "rank" || !path.ends_with("high_rank.safetensors"));
+    assert!(refused.is_empty(), "{refused:?}");
+    assert!(opened > 180, "{opened} files");
+}
+
+/// The rows of the table are the fields of the struct, and each preset keeps its promise.
+#[test]
+fn presets_differ_as_they_say() {
+    assert_eq!(Limit::ALL.len(), 21);
+    for &limit in Limit::ALL {
+        let of = |limits: &Limits| limit.of(limits);
+        let (paranoid, usual) = (of(&Limits::paranoid()), of(&Limits::default()));
+        assert!(paranoid <= usual, "{}", limit.name());
+        assert!(paranoid > 0, "{}", limit.name());
+        assert_eq!(of(&Limits::trusted()), u64::MAX, "{}", limit.name());
     }
 }
 

@@ -80,6 +80,32 @@ impl<'a, B: ByteOrder> Cursor<'a, B> {
             .ok_or_else(|| self.truncated(what, length))
     }
 
+    /// Skips parts that stand behind their lengths, `most` bytes each at most: up to `count`, and up to the
+    /// first that is longer or cut off. How many it skipped.
+    pub(crate) fn skip_parts(&mut self, count: u64, short_lengths: bool, most: u64) -> u64 {
+        let mut skipped: u64 = 0;
+        while skipped < count {
+            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            let part = match short_lengths {
+                false => rest
+                    .split_first_chunk::<8>()
+                    .map(|(length, rest)| (B::read_u64(length), rest)),
+                true => rest
+                    .split_first_chunk::<4>()
+                    .map(|(length, rest)| (u64::from(B::read_u32(length)), rest)),
+            };
+            let Some((length, rest)) = part.filter(|&(length, _)| length <= most) else {
+                break;
+            };
+            let Some(rest) = to_usize(length).and_then(|length| rest.get(length..)) else {
+                break;
+            };
+            self.at = self.bytes.len().saturating_sub(rest.len());
+            skipped = skipped.saturating_add(1);
+        }
+        skipped
+    }
+
     /// Takes everything that is left.
     pub fn rest(&mut self) -> &'a [u8] {
         let rest = self.bytes.get(self.at..).unwrap_or_default();

@@ -48,7 +48,7 @@ pub(super) fn open(opening: &Opening<'_>, folder: &Path, path: &Path) -> Result<
     }
     let format = opened.first().map(|first: &Opened| first.parsed.format);
     let format = format.ok_or_else(|| in_index(Error::missing("weights of", "any component")))?;
-    Checkpoint::join(format, opened, Vec::new())
+    Checkpoint::join(format, opened, Vec::new(), &mut opening.budget())
 }
 
 /// The files of one component, its name before every tensor's.

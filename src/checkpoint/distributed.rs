@@ -61,7 +61,12 @@ pub(super) fn open(opening: &Opening<'_>, folder: &Path) -> Result<Checkpoint> {
             .and_then(|file| open_file(opening, &path, file, items, shard, &mut pieces));
         opened.push(one.map_err(|error| error.in_file(&path))?);
     }
-    Checkpoint::join(Format::TorchDistributed, opened, pieces)
+    Checkpoint::join(
+        Format::TorchDistributed,
+        opened,
+        pieces,
+        &mut opening.budget(),
+    )
 }
 
 /// The index of the tensors that have to be joined, and their places in the plan.

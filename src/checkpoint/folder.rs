@@ -55,7 +55,7 @@ pub(super) fn open(opening: &Opening<'_>, folder: &Path) -> Result<Checkpoint> {
             let opened = opening.open_all(&folder, &names, false)?;
             let format = opened.first().map(|first| first.parsed.format);
             let format = format.unwrap_or(Format::ShardIndex);
-            Checkpoint::join(format, opened, Vec::new())
+            Checkpoint::join(format, opened, Vec::new(), &mut opening.budget())
         }
         Model::Components(path) => components::open(opening, folder, &path),
     }

@@ -24,11 +24,13 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::bytes::to_usize;
 #[cfg(feature = "digest")]
-use crate::bytes::{Span, to_u64, to_usize};
+use crate::bytes::{Span, to_u64};
 use crate::error::{Caller, Error, Format, Result};
 use crate::findings::{Finding, Verdict};
-use crate::index::{Entry, Index, MetadataView};
+use crate::index::{Entry, Index, MetadataView, Names, Repeated};
+use crate::limits::Budget;
 #[cfg(feature = "digest")]
 use crate::progress::Job;
 use crate::source::Source;
@@ -54,9 +56,9 @@ struct Inner {
     format: Format,
     files: Vec<FileInfo>,
     shards: Vec<Shard>,
-    /// Shard and position of every tensor, sorted by name; empty for one shard, whose own index
+    /// Look-up by name among all tensors, counted shard by shard; empty for one shard, whose own index
     /// finds its names.
-    by_name: Vec<(usize, usize)>,
+    names: Names,
     /// For each tensor of the first shard, the pieces that it is joined from; empty for most formats.
     pieces: Vec<Vec<PieceAt>>,
 }
@@ -77,6 +79,8 @@ struct Shard {
     first_storage: u32,
     /// How many entries are tensors; those behind them are pieces of others.
     visible: usize,
+    /// How many tensors the shards before it have.
+    first_tensor: u32,
 }
 
 /// One file of a checkpoint.
@@ -260,12 +264,10 @@ impl Checkpoint {
         if let [shard] = self.0.shards.as_slice() {
             return shard.index.find(name).map(|entry| self.view(entry, 0));
         }
-        let by_name = &self.0.by_name;
-        let place = by_name
-            .binary_search_by(|&place| self.name_at(place).cmp(name))
-            .ok()?;
-        let &(file, position) = by_name.get(place)?;
-        let shard = self.0.shards.get(file)?;
+        let shards = &self.0.shards;
+        let names = &self.0.names;
+        let tensor = names.find(name.as_bytes(), |tensor| name_of(shards, tensor).as_bytes())?;
+        let (file, shard, position) = placed(shards, tensor)?;
         Some(self.view(shard.index.entry(position)?, file))
     }
 
@@ -310,23 +312,28 @@ impl Checkpoint {
         TensorView::new(entry, source, place, first_storage)
     }
 
-    fn name_at(&self, place: (usize, usize)) -> &str {
-        name_at(&self.0.shards, place)
-    }
-
     /// A checkpoint of one file.
     fn of_one(opened: Opened) -> Result<Self> {
-        Self::join(opened.parsed.format, vec![opened], Vec::new())
+        // The names of one file are in its own index.
+        let mut budget = Budget::default();
+        Self::join(opened.parsed.format, vec![opened], Vec::new(), &mut budget)
     }
 
     /// Joins files that were opened one by one.
     ///
     /// # Errors
-    /// `Malformed` if two of them hold a tensor of one name.
-    fn join(format: Format, opened: Vec<Opened>, pieces: Vec<Vec<PieceAt>>) -> Result<Self> {
+    /// `Malformed` if two of them hold a tensor of one name; `Limit` if the heap budget is spent,
+    /// `Cancelled` if opening was stopped.
+    fn join(
+        format: Format,
+        opened: Vec<Opened>,
+        pieces: Vec<Vec<PieceAt>>,
+        budget: &mut Budget,
+    ) -> Result<Self> {
         let mut files = Vec::new();
         let mut shards: Vec<Shard> = Vec::new();
         let mut first_storage: u32 = 0;
+        let mut tensors: u32 = 0;
         for one in opened {
             files.push(FileInfo {
                 bytes: one.file.length(),
@@ -340,41 +347,48 @@ impl Checkpoint {
                 index: one.parsed.index,
                 first_storage,
                 visible: one.visible,
+                first_tensor: tensors,
             });
+            tensors = u32::try_from(one.visible)
+                .ok()
+                .and_then(|visible| tensors.checked_add(visible))
+                .filter(|&tensors| tensors < u32::MAX)
+                .ok_or_else(|| Error::unsupported("a checkpoint of", "2^32 tensors"))?;
             first_storage = first_storage.saturating_add(storages);
         }
-        let mut by_name = Vec::new();
+        let mut names = Names::default();
         if shards.len() > 1 {
-            for (file, shard) in shards.iter().enumerate() {
-                by_name.extend((0..shard.visible).map(|position| (file, position)));
-            }
-            by_name.sort_by(|&a, &b| name_at(&shards, a).cmp(name_at(&shards, b)));
-            for pair in by_name.windows(2) {
-                if let &[first, second] = pair
-                    && name_at(&shards, first) == name_at(&shards, second)
-                {
-                    let file = first.0.max(second.0);
-                    let error = Error::duplicate("tensor", name_at(&shards, first));
-                    let path = files.get(file).map(|file: &FileInfo| file.path.clone());
-                    return Err(error.in_format(format).in_file(&path.unwrap_or_default()));
-                }
-            }
+            let entered = Names::enter(tensors, |at| name_of(&shards, at).as_bytes(), budget)?;
+            names = entered.map_err(|Repeated(tensor)| {
+                let error = Error::duplicate("tensor", name_of(&shards, tensor));
+                let file = placed(&shards, tensor).and_then(|(file, ..)| files.get(file));
+                let path = file.map(|file: &FileInfo| file.path.clone());
+                error.in_format(format).in_file(&path.unwrap_or_default())
+            })?;
         }
         Ok(Self(Arc::new(Inner {
             format,
             files,
             shards,
-            by_name,
+            names,
             pieces,
         })))
     }
 }
 
-fn name_at(shards: &[Shard], (file, position): (usize, usize)) -> &str {
-    let entry = shards
-        .get(file)
-        .and_then(|shard| shard.index.entry(position));
-    entry.map_or("", |entry| entry.name())
+/// The shard of a tensor, counted over all shards, and the tensor's position there.
+fn placed(shards: &[Shard], tensor: u32) -> Option<(usize, &Shard, usize)> {
+    let behind = shards.partition_point(|shard| shard.first_tensor <= tensor);
+    let file = behind.checked_sub(1)?;
+    let shard = shards.get(file)?;
+    let position = to_usize(tensor.checked_sub(shard.first_tensor)?.into())?;
+    Some((file, shard, position))
+}
+
+fn name_of(shards: &[Shard], tensor: u32) -> &str {
+    placed(shards, tensor)
+        .and_then(|(_, shard, position)| shard.index.entry(position))
+        .map_or("", |entry| entry.name())
 }
 
 impl Owner for Checkpoint {

@@ -196,7 +196,7 @@ impl<'a> Opening<'a> {
             return folder::open(self, path);
         }
         let (format, opened) = self.open_files(path)?;
-        Checkpoint::join(format, opened, Vec::new())
+        Checkpoint::join(format, opened, Vec::new(), &mut self.budget())
     }
 
     /// Opens a file, or the files that an index lists, or all shards of a split.

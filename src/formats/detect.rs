@@ -95,6 +95,9 @@ pub fn detect(bytes: &[u8]) -> Result<Format> {
     let means = match magic(bytes).map(|magic| &magic.means) {
         // Behind zip and before pickles, as torch tries them; its checksum makes a header.
         Some(Means::Format(Format::TorchZip)) => Some(&Means::Format(Format::TorchZip)),
+        Some(Means::Format(Format::Gguf)) if super::tar::is_header(bytes) => {
+            return Err(two_formats("both an archive and a GGUF file"));
+        }
         _ if super::tar::is_header(bytes) => Some(&Means::Format(Format::Tar)),
         means => means,
     };
@@ -103,8 +106,7 @@ pub fn detect(bytes: &[u8]) -> Result<Format> {
         // archive would be one model to one loader and another to the next.
         return match means {
             Some(Means::Format(Format::TorchZip | Format::Tar)) => {
-                let found = "both an archive and a safetensors file";
-                Err(Error::unexpected("the content", found, "one format").at(0))
+                Err(two_formats("both an archive and a safetensors file"))
             }
             _ => Ok(Format::Safetensors),
         };
@@ -116,8 +118,17 @@ pub fn detect(bytes: &[u8]) -> Result<Format> {
         None if bytes.is_empty() => Err(Error::unsupported("content:", "an empty file").at(0)),
         None if looks_like_safetensors(bytes) => Ok(Format::Safetensors),
         None if super::pickle::is_pickle(bytes) => Ok(Format::Pickle),
+        None if super::onnx::is_model(bytes) => {
+            Err(Error::unsupported("content:", "an ONNX model").at(0))
+        }
         None => Err(Error::unsupported("content:", "no known format").at(0)),
     }
+}
+
+/// One loader would see one model, the next another.
+#[cold]
+fn two_formats(found: &'static str) -> Error {
+    Error::unexpected("the content", found, "one format").at(0)
 }
 
 /// A length that fits the file, then an opening brace.
@@ -128,11 +139,15 @@ fn is_safetensors(bytes: &[u8]) -> bool {
 
 /// A plausible length: then the reader is asked, because its error says more than ours could.
 fn looks_like_safetensors(bytes: &[u8]) -> bool {
-    header_length(bytes).is_some_and(|length| length < 1 << 32)
+    header_length(bytes).is_some()
 }
 
+/// The length of a safetensors header, if the file may start with one: below 4 GiB (the crate stops at 100
+/// MB), so that bytes 4 to 7 are zero. In a GGUF file they are the version, which never is: without this
+/// bound, one of more than 13 GiB with 123 tensors (or 379, 635, …: the next byte is `{`) would be both.
 fn header_length(bytes: &[u8]) -> Option<u64> {
-    Some(u64::from_le_bytes(*bytes.first_chunk::<8>()?))
+    let length = u64::from_le_bytes(*bytes.first_chunk::<8>()?);
+    (length < 1 << 32).then_some(length)
 }
 
 #[cfg(test)]
@@ -147,6 +162,53 @@ mod tests {
                 let shadowed = early.offset == late.offset && late.bytes.starts_with(early.bytes);
                 assert!(!shadowed, "{:?}", late.bytes);
             }
+        }
+    }
+
+    /// Bytes that start with all of these magics, if there are any.
+    fn overlaid(magics: &[&Magic]) -> Option<Vec<u8>> {
+        let mut bytes: Vec<Option<u8>> = vec![None; 64];
+        for magic in magics {
+            for (slot, &byte) in bytes[magic.offset..].iter_mut().zip(magic.bytes) {
+                if *slot.get_or_insert(byte) != byte {
+                    return None;
+                }
+            }
+        }
+        Some(bytes.into_iter().map(Option::unwrap_or_default).collect())
+    }
+
+    #[test]
+    fn no_two_magics_stand_in_one_file() {
+        let mut pairs = 0;
+        for (at, first) in MAGICS.iter().enumerate() {
+            for second in &MAGICS[at + 1..] {
+                pairs += 1;
+                let Some(bytes) = overlaid(&[first, second]) else {
+                    continue;
+                };
+                // The one magic that does not stand at the start yields to the others.
+                assert_eq!(second.bytes, b"TFL3", "{:?}", first.bytes);
+                let found = detect(&bytes).ok();
+                let expected = match first.means {
+                    Means::Format(format) => Some(format),
+                    Means::Other(_) => None,
+                };
+                assert_eq!(found, expected, "{:?}", first.bytes);
+            }
+        }
+        assert!(pairs > 300, "only {pairs} pairs");
+    }
+
+    #[test]
+    fn a_gguf_is_never_safetensors() {
+        for version in [1, 2, 3, 0x0100_0000, 0x0300_0000_u32] {
+            let mut bytes = [b"GGUF", &version.to_le_bytes()[..], b"{}"].concat();
+            assert_eq!(header_length(&bytes), None);
+            assert_eq!(detect(&bytes).unwrap(), Format::Gguf);
+            // What the bytes would be without the magic: no length of a header either.
+            bytes[..4].fill(0);
+            assert_eq!(header_length(&bytes), None);
         }
     }
 

@@ -221,6 +221,17 @@ impl<'a> Seed<'_, 'a, '_> {
         }
     }
 
+    /// A text that has escapes, without them.
+    fn copy<E: serde::de::Error>(self, text: &str) -> std::result::Result<String, E> {
+        let mut copy = String::new();
+        if copy.try_reserve_exact(text.len()).is_err() {
+            self.builder.borrow_mut().failed = Some(Error::out_of_memory());
+            return Err(E::custom("out of memory"));
+        }
+        copy.push_str(text);
+        Ok(copy)
+    }
+
     /// Ends a list or object.
     fn close(self, place: usize) {
         let mut builder = self.builder.borrow_mut();
@@ -231,17 +242,23 @@ impl<'a> Seed<'_, 'a, '_> {
     }
 
     /// The first key that stands twice in the object at `place`.
-    fn repeated(self, place: usize) -> Option<String> {
+    fn repeated<E: serde::de::Error>(self, place: usize) -> std::result::Result<Option<String>, E> {
         let builder = self.builder.borrow();
         let mut keys: Vec<&str> = Vec::new();
-        let mut at = place.checked_add(1)?;
+        let mut at = place.saturating_add(1);
         while let Some(node) = builder.nodes.get(at) {
+            if keys.try_reserve(1).is_err() {
+                drop(keys);
+                drop(builder);
+                self.builder.borrow_mut().failed = Some(Error::out_of_memory());
+                return Err(E::custom("out of memory"));
+            }
             keys.extend(node.key.as_deref());
             at = node.next;
         }
         keys.sort_unstable();
-        let pair = keys.windows(2).find(|pair| pair.first() == pair.last())?;
-        pair.first().map(|key| shortened(key))
+        let pair = keys.windows(2).find(|pair| pair.first() == pair.last());
+        Ok(pair.and_then(|pair| pair.first().map(|key| shortened(key))))
     }
 }
 
@@ -288,8 +305,8 @@ impl<'de> Visitor<'de> for Seed<'_, 'de, '_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> std::result::Result<(), E> {
-        self.push(Kind::Text(Cow::Owned(text.to_owned())))
-            .map(|_| ())
+        let copy = self.copy(text)?;
+        self.push(Kind::Text(Cow::Owned(copy))).map(|_| ())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> std::result::Result<(), A::Error> {
@@ -309,7 +326,7 @@ impl<'de> Visitor<'de> for Seed<'_, 'de, '_> {
                 node.key = Some(key.0);
             }
         }
-        if let Some(key) = self.repeated(place) {
+        if let Some(key) = self.repeated(place)? {
             return Err(A::Error::custom(format!("the key {key:?} stands twice")));
         }
         self.close(place);

@@ -11,6 +11,7 @@ pub mod gguf;
 mod head;
 pub mod json;
 pub(crate) mod nested;
+pub(crate) mod onnx;
 pub mod pickle;
 pub mod safetensors;
 pub mod tar;

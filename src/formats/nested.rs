@@ -18,7 +18,8 @@ use crate::limits::{Budget, Limit};
 /// # Errors
 /// `Unsupported` if there is no checkpoint in it, and whatever the readers of its members say.
 pub(super) fn read_tar(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
-    let archive = Archive::read(bytes, budget)?;
+    let mut archive = Archive::read(bytes, budget)?;
+    archive.expect_end(bytes, budget)?;
     if torch::is_legacy_tar(&archive) {
         return torch::read_legacy_tar(bytes, archive, budget);
     }

@@ -38,8 +38,8 @@ impl Builder {
         self.index.storages = first_storage.saturating_add(index.storages());
         for entry in index.iter() {
             let name = match moved.name {
-                Some(name) => name.to_owned(),
-                None => format!("{}{}", moved.prefix, entry.name()),
+                Some(name) => budget.join(&[name])?,
+                None => budget.join(&[moved.prefix, entry.name()])?,
             };
             let widen = |numbers: &[usize]| numbers.iter().copied().map(to_u64).collect();
             let shape: Vec<u64> = widen(entry.shape());
@@ -69,9 +69,11 @@ impl Builder {
                 declared_at: moved.offset,
             };
             self.push(&draft, budget)?;
+            // The index has a copy of its own.
+            budget.refund_heap(to_u64(name.capacity()));
         }
         for (key, value) in index.metadata().view(bytes).iter() {
-            let key = format!("{}{}", moved.prefix, key.as_str().unwrap_or_default());
+            let key = budget.join(&[moved.prefix, key.as_str().unwrap_or_default()])?;
             let metadata = self.metadata();
             match value {
                 Value::String(text) => {
@@ -85,6 +87,7 @@ impl Builder {
                     }
                 }
             }
+            budget.refund_heap(to_u64(key.capacity()));
         }
         self.findings(index.findings().in_stream(moved.stream));
         Ok(())

@@ -58,6 +58,7 @@ impl Interned {
         self.scratch
             .push(if attributes.requires_grad { '1' } else { '0' });
         for text in texts {
+            budget.room(&mut self.scratch, text.len().saturating_add(24))?;
             // The length first, so that no two sets of texts join to one.
             self.scratch.push_str(&text.len().to_string());
             self.scratch.push(':');
@@ -77,16 +78,18 @@ impl Interned {
                 for (range, text) in stored.texts.iter_mut().zip(texts) {
                     *range = index.push_text(text, budget)?;
                 }
-                budget.spend_heap(to_u64(self.scratch.len()).saturating_add(64))?;
+                budget.grow_map(&mut self.places)?;
+                let key = budget.join(&[&self.scratch])?;
                 budget.grow(&mut index.attributes)?;
                 index.attributes.push(stored);
                 let place = u32::try_from(index.attributes.len())
                     .map_err(|_| Error::unsupported("a file of", "2^32 kinds of tensors"))?;
-                self.places.insert(self.scratch.clone(), place);
+                self.places.insert(key, place);
                 place
             }
         };
-        self.last.clone_from(&self.scratch);
+        // What was compared last is no longer needed.
+        std::mem::swap(&mut self.last, &mut self.scratch);
         self.last_place = place;
         Ok(place)
     }
@@ -111,13 +114,22 @@ impl Index {
     pub(super) fn push_text(&mut self, text: &str, budget: &mut Budget) -> Result<(usize, u32)> {
         let start = self.text.len();
         if self.text.capacity().saturating_sub(start) < text.len() {
-            let additional = text.len().max(start / 2).max(64);
-            budget.spend_heap(to_u64(additional))?;
-            self.text
-                .try_reserve_exact(additional)
-                .map_err(|_| Error::out_of_memory())?;
+            // As `Budget::grow` does.
+            let step = if start < 1 << 20 {
+                start / 2
+            } else {
+                start / 8
+            };
+            self.reserve_text(text.len().max(step).max(64), budget)?;
         }
         self.text.push_str(text);
         Ok((start, u32::try_from(text.len()).unwrap_or(u32::MAX)))
+    }
+
+    pub(super) fn reserve_text(&mut self, additional: usize, budget: &mut Budget) -> Result<()> {
+        budget.spend_heap(to_u64(additional))?;
+        self.text
+            .try_reserve_exact(additional)
+            .map_err(|_| Error::out_of_memory())
     }
 }

@@ -1,11 +1,12 @@
 //! Builds an [`Index`], checking each entry once.
 
 use super::attributes::{Attributes, Interned};
-use super::{Absence, Index, Metadata, Record, Signs};
+use super::names::{Names, Repeated};
+use super::{Absence, Index, Metadata, Record, Signs, order};
 use crate::bytes::{Endian, Span, to_u64, to_usize};
 use crate::dtype::DType;
 use crate::error::{Context, Error, Result};
-use crate::findings::{Finding, Findings};
+use crate::findings::{Finding, Findings, Severity};
 use crate::limits::{Budget, Limit};
 use crate::shape;
 
@@ -60,11 +61,13 @@ impl Default for Draft<'_> {
     }
 }
 
+/// The highest rank that a [`Record`] can hold.
+const MOST_RANK: u64 = 65_535;
+
 /// Collects entries, metadata and findings, then proves what holds for all of them together.
 #[derive(Debug, Default)]
 pub struct Builder {
     pub(super) index: Index,
-    declared_at: Vec<u64>,
     interned: Interned,
 }
 
@@ -75,13 +78,32 @@ impl Builder {
         Self::default()
     }
 
-    /// Makes room for `count` more entries at once, where a reader can bound their number.
+    /// Makes room for more entries and their dimensions at once, where a reader can bound their numbers.
     ///
     /// # Errors
     /// `Limit` if the heap budget is spent.
-    pub fn reserve(&mut self, count: usize, budget: &mut Budget) -> Result<()> {
-        budget.reserve(&mut self.index.entries, count)?;
-        budget.reserve(&mut self.declared_at, count)
+    pub fn reserve(
+        &mut self,
+        entries: usize,
+        dimensions: usize,
+        budget: &mut Budget,
+    ) -> Result<()> {
+        budget.reserve(&mut self.index.entries, entries)?;
+        budget.reserve(&mut self.index.numbers, dimensions)
+    }
+
+    /// How many bytes of names there are, and how many more there is room for.
+    pub(crate) fn text_room(&self) -> (usize, usize) {
+        let used = self.index.text.len();
+        (used, self.index.text.capacity().saturating_sub(used))
+    }
+
+    /// Makes room for more bytes of names at once, where a reader can bound them.
+    ///
+    /// # Errors
+    /// `Limit` if the heap budget is spent.
+    pub(crate) fn reserve_text(&mut self, additional: usize, budget: &mut Budget) -> Result<()> {
+        self.index.reserve_text(additional, budget)
     }
 
     /// How many entries there are so far.
@@ -104,6 +126,21 @@ impl Builder {
     /// Adds a finding.
     pub fn finding(&mut self, finding: Finding) {
         self.index.findings.push(finding);
+    }
+
+    /// Adds a finding whose words are made only if they are kept: a file may cause one per tensor.
+    pub(crate) fn finding_at(
+        &mut self,
+        severity: Severity,
+        code: &'static str,
+        offset: u64,
+        message: impl FnOnce() -> String,
+    ) {
+        let message = match self.index.findings.is_full(code) {
+            true => String::new(),
+            false => message(),
+        };
+        self.finding(Finding::new(severity, code, message).at(offset));
     }
 
     /// Adds findings.
@@ -137,7 +174,10 @@ impl Builder {
         budget.allow(Limit::Rank, to_u64(draft.shape.len()))?;
         let elements = shape::elements(draft.shape)?;
         check_extent(draft, elements)?;
-        let numbers = self.index.numbers.len();
+        let rank = u16::try_from(draft.shape.len())
+            .map_err(|_| Error::limit(Limit::Rank.name(), to_u64(draft.shape.len()), MOST_RANK))?;
+        let numbers = u32::try_from(self.index.numbers.len())
+            .map_err(|_| Error::unsupported("a file of", "2^32 dimensions"))?;
         let strided = self.push_numbers(draft, budget)?;
         let storage = match draft.storage {
             Some(storage) => storage,
@@ -146,12 +186,17 @@ impl Builder {
         let attributes = self
             .interned
             .place(&mut self.index, draft.attributes, budget)?;
+        let (name, name_bytes) = self.index.push_text(draft.name, budget)?;
         let record = Record {
+            name,
+            name_bytes,
+            code_bytes: match draft.code {
+                "" => 0,
+                code => self.index.push_text(code, budget)?.1,
+            },
             attributes,
-            name: self.index.push_text(draft.name, budget)?,
-            code: self.index.push_text(draft.code, budget)?.1,
             numbers,
-            rank: u32::try_from(draft.shape.len()).unwrap_or(u32::MAX),
+            rank,
             strided,
             dtype: draft.dtype,
             endian: draft.endian,
@@ -160,11 +205,10 @@ impl Builder {
             source: draft.source,
             storage,
             span: draft.span,
+            declared_at: draft.declared_at,
         };
         budget.grow(&mut self.index.entries)?;
         self.index.entries.push(record);
-        budget.grow(&mut self.declared_at)?;
-        self.declared_at.push(draft.declared_at);
         Ok(())
     }
 
@@ -201,55 +245,36 @@ impl Builder {
     /// Positions of the entries, sorted by where their bytes start, then by where they end.
     ///
     /// # Errors
-    /// `Limit` if the heap budget is spent.
-    pub fn by_offset(&self, budget: &mut Budget) -> Result<Vec<u32>> {
-        let mut order = self.positions(budget)?;
-        let key = |&id: &u32| {
-            let record = usize::try_from(id)
-                .ok()
-                .and_then(|id| self.index.entries.get(id));
+    /// `Limit` if the heap budget is spent; `Cancelled` if opening was stopped.
+    pub fn by_offset(&self, budget: &mut Budget) -> Result<impl Iterator<Item = u32> + use<>> {
+        order::sorted(self.count()?, budget, |position| {
+            let record = self.record(position);
             record.map(|record| (record.source, record.span.start(), record.span.end()))
-        };
-        if !order.is_sorted_by_key(key) {
-            order.sort_unstable_by_key(key);
-        }
-        Ok(order)
+        })
     }
 
     /// The span, name and place of declaration of the entry at `position`.
     #[must_use]
     pub fn placed(&self, position: u32) -> Option<(Span, &str, u64)> {
-        let id = usize::try_from(position).ok()?;
-        let record = self.index.entries.get(id)?;
-        let declared_at = self.declared_at.get(id).copied()?;
-        Some((record.span, self.index.text_of(record.name), declared_at))
+        let record = self.record(position)?;
+        Some((record.span, self.index.name(record), record.declared_at))
     }
 
-    /// Sorts the names for look-up; [`finish`](Self::finish) does it where the reader did not.
+    /// Enters the names for look-up; [`finish`](Self::finish) does it where the reader did not.
     ///
     /// # Errors
-    /// `Malformed` if two tensors have one name, at the later declaration.
-    pub fn sort_names(&mut self, budget: &mut Budget) -> Result<()> {
-        budget.look()?;
-        let mut by_name = self.positions(budget)?;
+    /// `Malformed` if two tensors have one name, at the later declaration of the first such pair;
+    /// `Cancelled` if opening was stopped.
+    pub fn enter_names(&mut self, budget: &mut Budget) -> Result<()> {
+        let count = self.count()?;
         let index = &self.index;
-        by_name.sort_unstable_by(|&a, &b| {
-            let names = index.name_of(a).cmp(index.name_of(b));
-            names.then(a.cmp(&b))
-        });
-        budget.look()?;
-        for pair in by_name.windows(2) {
-            let &[first, second] = pair else { continue };
-            let name = index.name_of(first);
-            if name == index.name_of(second) {
-                let declared_at = usize::try_from(second)
-                    .ok()
-                    .and_then(|second| self.declared_at.get(second));
-                let declared_at = declared_at.copied().unwrap_or_default();
-                return Err(Error::duplicate("tensor", name).at(declared_at));
-            }
-        }
-        self.index.by_name = by_name;
+        let names = Names::enter(count, |position| index.name_of(position).as_bytes(), budget)?;
+        let names = names.map_err(|Repeated(position)| {
+            let declared_at = self.record(position).map(|record| record.declared_at);
+            let error = Error::duplicate("tensor", index.name_of(position));
+            error.at(declared_at.unwrap_or_default())
+        })?;
+        self.index.names = names;
         Ok(())
     }
 
@@ -258,21 +283,24 @@ impl Builder {
     /// # Errors
     /// `Malformed` if two tensors or two metadata keys have one name.
     pub fn finish(mut self, file: &[u8], budget: &mut Budget) -> Result<Index> {
-        if self.index.by_name.len() != self.index.entries.len() {
-            self.sort_names(budget)?;
+        if self.index.names.len() != self.index.entries.len() {
+            self.enter_names(budget)?;
         }
         self.index.metadata.finish(file, budget)?;
         self.index.expanded_bytes = budget.limits().expanded_bytes;
         Ok(self.index)
     }
 
-    fn positions(&self, budget: &mut Budget) -> Result<Vec<u32>> {
-        let mut positions = Vec::new();
-        budget.reserve(&mut positions, self.index.entries.len())?;
-        let count = u32::try_from(self.index.entries.len())
-            .map_err(|_| Error::limit(Limit::Tensors.name(), u64::MAX, u64::from(u32::MAX)))?;
-        positions.extend(0..count);
-        Ok(positions)
+    /// How many entries there are, as their positions count.
+    fn count(&self) -> Result<u32> {
+        u32::try_from(self.index.entries.len())
+            .ok()
+            .filter(|&count| count < u32::MAX)
+            .ok_or_else(|| Error::limit(Limit::Tensors.name(), u64::MAX, u64::from(u32::MAX)))
+    }
+
+    fn record(&self, position: u32) -> Option<&Record> {
+        self.index.entries.get(to_usize(position.into())?)
     }
 }
 
@@ -302,7 +330,7 @@ fn check_extent(draft: &Draft<'_>, elements: u64) -> Result<()> {
         }
     };
     let block = to_u64(draft.dtype.block_elements());
-    if reach.checked_rem(block) != Some(0) {
+    if block != 1 && reach.checked_rem(block) != Some(0) {
         return Err(partial());
     }
     let needed = draft

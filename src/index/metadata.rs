@@ -1,6 +1,8 @@
 //! The metadata of a checkpoint: keys indexed, values where the file has them.
 
-use super::value::{Encoding, Text, Value, ValueType};
+use super::encoding::Encoding;
+use super::names::{Names, Repeated};
+use super::value::{Text, Value, ValueType};
 use crate::bytes::{Span, to_u64, to_usize};
 use crate::error::{Error, Result};
 use crate::limits::{Budget, Limit};
@@ -13,7 +15,7 @@ use crate::limits::{Budget, Limit};
 pub struct Metadata {
     pool: Vec<u8>,
     items: Vec<Item>,
-    by_key: Vec<u32>,
+    keys: Names,
     encoding: Encoding,
 }
 
@@ -144,6 +146,9 @@ impl Metadata {
     ) -> Result<()> {
         let count = to_u64(self.items.len()).saturating_add(1);
         budget.allow(Limit::MetadataEntries, count)?;
+        if count >= u64::from(u32::MAX) {
+            return Err(Error::unsupported("a file of", "2^32 keys"));
+        }
         budget.grow(&mut self.items)?;
         self.items.push(Item {
             key,
@@ -154,28 +159,23 @@ impl Metadata {
         Ok(())
     }
 
-    /// Sorts the keys for look-up.
+    /// Enters the keys for look-up.
     ///
     /// # Errors
-    /// `Malformed` if a key stands twice.
+    /// `Malformed` if a key stands twice; `Cancelled` if opening was stopped.
     pub(crate) fn finish(&mut self, file: &[u8], budget: &mut Budget) -> Result<()> {
-        if self.by_key.len() == self.items.len() {
+        if self.keys.len() == self.items.len() {
             return Ok(());
         }
-        let mut by_key: Vec<u32> = Vec::new();
-        budget.reserve(&mut by_key, self.items.len())?;
-        by_key.extend((0..self.items.len()).filter_map(|item| u32::try_from(item).ok()));
         let view = self.view(file);
-        by_key.sort_unstable_by(|&a, &b| view.key(a).cmp(view.key(b)).then(a.cmp(&b)));
-        for pair in by_key.windows(2) {
-            let &[first, second] = pair else { continue };
-            if view.key(first) == view.key(second) {
-                let key = String::from_utf8_lossy(view.key(first));
-                let at = self.item(second).map(|item| item.declared_at);
-                return Err(Error::duplicate("key", &key).at(at.unwrap_or_default()));
-            }
-        }
-        self.by_key = by_key;
+        // Limited to fewer than 2^32 by `push`.
+        let count = u32::try_from(self.items.len()).unwrap_or(u32::MAX);
+        let keys = Names::enter(count, |item| view.key(item), budget)?;
+        self.keys = keys.map_err(|Repeated(item)| {
+            let key = String::from_utf8_lossy(view.key(item));
+            let at = self.item(item).map(|item| item.declared_at);
+            Error::duplicate("key", &key).at(at.unwrap_or_default())
+        })?;
         Ok(())
     }
 
@@ -229,11 +229,9 @@ impl<'a> MetadataView<'a> {
     }
 
     fn find(&self, key: &str) -> Option<&'a Item> {
-        let by_key = &self.metadata.by_key;
-        let place = by_key
-            .binary_search_by(|&item| self.key(item).cmp(key.as_bytes()))
-            .ok()?;
-        self.metadata.item(*by_key.get(place)?)
+        let names = &self.metadata.keys;
+        let item = names.find(key.as_bytes(), |item| self.key(item))?;
+        self.metadata.item(item)
     }
 
     fn key(&self, item: u32) -> &'a [u8] {

@@ -9,7 +9,10 @@
 mod absorb;
 mod attributes;
 mod builder;
+mod encoding;
 mod metadata;
+mod names;
+mod order;
 mod value;
 
 pub use attributes::Attributes;
@@ -18,7 +21,9 @@ pub use metadata::{Metadata, MetadataView};
 pub use value::{Array, Text, Value, ValueType};
 
 pub(crate) use absorb::Moved;
-pub(crate) use value::Encoding;
+pub(crate) use encoding::Encoding;
+pub(crate) use names::{Names, Repeated};
+pub(crate) use order::sorted;
 
 use std::ops::Range;
 
@@ -33,7 +38,7 @@ pub struct Index {
     numbers: Vec<usize>,
     entries: Vec<Record>,
     attributes: Vec<attributes::Stored>,
-    by_name: Vec<u32>,
+    names: Names,
     metadata: Metadata,
     findings: Findings,
     storages: u32,
@@ -89,33 +94,38 @@ impl Absence {
     }
 }
 
-/// One tensor, compact: ranges into the index's two buffers.
+/// One tensor, compact: places in the index's buffers. As long as a cache line.
 #[derive(Clone, Debug)]
 struct Record {
-    name: (usize, u32),
+    span: Span,
+    declared_at: u64,
+    /// Where the name starts in the index's text.
+    name: usize,
+    name_bytes: u32,
     /// Length of the file's own type code, which follows the name; 0 for a known type.
-    code: u32,
+    code_bytes: u32,
     /// Dimensions, then strides if `strided`.
-    numbers: usize,
-    rank: u32,
+    numbers: u32,
+    source: u32,
+    storage: u32,
+    /// Place in the index's attributes, from 1; 0 for none.
+    attributes: u32,
+    rank: u16,
     strided: bool,
     dtype: DType,
     endian: Endian,
     absent: Option<Absence>,
     signs: Signs,
-    source: u32,
-    storage: u32,
-    /// Place in the index's attributes, from 1; 0 for none.
-    attributes: u32,
-    span: Span,
 }
 
 impl Index {
     /// An entry without a name, dimensions or bytes, for want of any other.
     pub(crate) fn no_entry<'a>() -> Entry<'a> {
         const NOTHING: &Record = &Record {
-            name: (0, 0),
-            code: 0,
+            declared_at: 0,
+            name: 0,
+            name_bytes: 0,
+            code_bytes: 0,
             numbers: 0,
             rank: 0,
             strided: false,
@@ -165,11 +175,9 @@ impl Index {
     /// The tensor of this name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Entry<'_>> {
-        let place = self
-            .by_name
-            .binary_search_by(|&id| self.name_of(id).cmp(name))
-            .ok()?;
-        self.entry(usize::try_from(*self.by_name.get(place)?).ok()?)
+        let name_of = |position| self.name_of(position).as_bytes();
+        let position = self.names.find(name.as_bytes(), name_of)?;
+        self.entry(to_usize(position.into())?)
     }
 
     /// Every tensor, in the order in which the file declares them.
@@ -207,11 +215,14 @@ impl Index {
         self.storages
     }
 
-    fn name_of(&self, id: u32) -> &str {
-        usize::try_from(id)
-            .ok()
-            .and_then(|id| self.entries.get(id))
-            .map_or("", |record| self.text_of(record.name))
+    fn name_of(&self, position: u32) -> &str {
+        to_usize(position.into())
+            .and_then(|position| self.entries.get(position))
+            .map_or("", |record| self.name(record))
+    }
+
+    fn name(&self, record: &Record) -> &str {
+        self.text_of((record.name, record.name_bytes))
     }
 
     fn text_of(&self, (start, length): (usize, u32)) -> &str {
@@ -240,7 +251,7 @@ impl<'a> Entry<'a> {
     /// path, and escape it when printing.
     #[must_use]
     pub fn name(&self) -> &'a str {
-        self.index.text_of(self.record.name)
+        self.index.name(self.record)
     }
 
     /// The place in the order in which the file declares its tensors.
@@ -260,9 +271,8 @@ impl<'a> Entry<'a> {
     pub fn dtype_name(&self) -> &'a str {
         match self.record.dtype {
             DType::Opaque => {
-                let (start, length) = self.record.name;
-                let start = start.saturating_add(to_usize(length.into()).unwrap_or(usize::MAX));
-                self.index.text_of((start, self.record.code))
+                let start = self.record.name.saturating_add(self.name().len());
+                self.index.text_of((start, self.record.code_bytes))
             }
             known => known.name(),
         }
@@ -271,22 +281,22 @@ impl<'a> Entry<'a> {
     /// The dimensions, outermost first.
     #[must_use]
     pub fn shape(&self) -> &'a [usize] {
-        let start = self.record.numbers;
-        self.index
-            .numbers_of(start..start.saturating_add(self.rank()))
+        self.numbers(0)
     }
 
     /// The strides in elements, if the elements do not lie side by side in row-major order.
     #[must_use]
     pub fn strides(&self) -> Option<&'a [usize]> {
-        if !self.record.strided {
-            return None;
-        }
-        let start = self.record.numbers.saturating_add(self.rank());
-        Some(
-            self.index
-                .numbers_of(start..start.saturating_add(self.rank())),
-        )
+        let rank = usize::from(self.record.rank);
+        self.record.strided.then(|| self.numbers(rank))
+    }
+
+    /// As many numbers as there are dimensions, `skipped` after the first dimension.
+    fn numbers(&self, skipped: usize) -> &'a [usize] {
+        let start = to_usize(self.record.numbers.into()).unwrap_or(usize::MAX);
+        let start = start.saturating_add(skipped);
+        let end = start.saturating_add(self.record.rank.into());
+        self.index.numbers_of(start..end)
     }
 
     /// The number of elements.
@@ -348,8 +358,14 @@ impl<'a> Entry<'a> {
     pub const fn absent(&self) -> Option<Absence> {
         self.record.absent
     }
+}
 
-    fn rank(&self) -> usize {
-        usize::try_from(self.record.rank).unwrap_or_default()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_a_cache_line() {
+        assert_eq!(size_of::<Record>(), 64);
     }
 }

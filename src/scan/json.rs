@@ -113,6 +113,9 @@ pub(super) fn keras<'a>(look: &mut Look<'a, '_>, part: &Part<'a>, root: JsonValu
                 _ => {}
             }
             if item.has_items() {
+                if rest.try_reserve(1).is_err() {
+                    return look.out_of_memory(part);
+                }
                 rest.push(item);
             }
         }

@@ -136,7 +136,15 @@ impl<'a> Look<'a, '_> {
             let severity = Severity::Verdict(Verdict::Incomplete);
             return self.add(Finding::new(severity, "nested-too-deep", message), &part);
         }
+        if self.parts.try_reserve(1).is_err() {
+            return self.out_of_memory(&part);
+        }
         self.parts.push_back(part);
+    }
+
+    /// Says that a part was not seen whole.
+    pub(super) fn out_of_memory(&mut self, part: &Part<'_>) {
+        self.error(&Error::out_of_memory(), part);
     }
 
     /// Adds a finding about a part.
@@ -220,6 +228,11 @@ impl<'a> Look<'a, '_> {
             Ok(Format::ShardIndex) => text::look(self, part),
             Err(error) if error.kind() == ErrorKind::Malformed => {
                 self.error(&error, part);
+                // The archive's members are seen by the loaders that take it for one.
+                match bytes {
+                    [b'P', b'K', ..] => zip::look(self, part),
+                    _ => tar::look(self, part),
+                };
                 "ambiguous".into()
             }
             _ => self.other(part),
@@ -253,7 +266,7 @@ impl<'a> Look<'a, '_> {
                 self.inflate(part, Stream::Zlib)
             }
             None if text::is_text(bytes) => text::look(self, part),
-            None if onnx::is_model(bytes) => onnx::look(self, part),
+            None if formats::onnx::is_model(bytes) => onnx::look(self, part),
             None => {
                 self.not_read("unknown content", part);
                 "unknown".into()

@@ -6,12 +6,13 @@
 //! TensorProto  13 external_data {1 key "location"  2 value}   14 data_location
 //! ```
 //!
-//! Source: onnx 1.19 `onnx.proto`. A model has no magic number: it is one if every field of it is known.
+//! Source: onnx 1.19 `onnx.proto`. What a model is told by stands in [`crate::formats::onnx`].
 
 use super::look::{Look, Part};
 use crate::checkpoint::objection_to_name;
 use crate::error::shortened;
 use crate::findings::{Finding, Severity, Verdict};
+use crate::formats::onnx::fields;
 
 /// Domains whose operators every runtime has.
 const DOMAINS: &[&str] = &[
@@ -29,79 +30,6 @@ const DOMAINS: &[&str] = &[
     "pkg.onnxscript.torch_lib",
     "pkg.onnxscript.torch_lib.common",
 ];
-
-/// One field of a message.
-struct Field<'a> {
-    number: u64,
-    /// The bytes of a length-delimited field; empty for numbers.
-    bytes: &'a [u8],
-}
-
-/// The fields of a message; `None` where it breaks off.
-fn fields(mut bytes: &[u8]) -> impl Iterator<Item = Option<Field<'_>>> {
-    std::iter::from_fn(move || {
-        if bytes.is_empty() {
-            return None;
-        }
-        let field = field(&mut bytes);
-        if field.is_none() {
-            bytes = &[];
-        }
-        Some(field)
-    })
-}
-
-fn field<'a>(bytes: &mut &'a [u8]) -> Option<Field<'a>> {
-    let tag = varint(bytes)?;
-    let number = tag >> 3;
-    let length = match tag & 7 {
-        0 => {
-            varint(bytes)?;
-            0
-        }
-        1 => 8,
-        2 => usize::try_from(varint(bytes)?).ok()?,
-        5 => 4,
-        _ => return None,
-    };
-    let (value, rest) = bytes.split_at_checked(length)?;
-    *bytes = rest;
-    let value = if tag & 7 == 2 { value } else { &[] };
-    Some(Field {
-        number,
-        bytes: value,
-    })
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value: u64 = 0;
-    for shift in 0..10_u32 {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f).checked_shl(shift.saturating_mul(7))?;
-        if byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-/// Whether bytes are a model: an `ir_version` first, known fields only, a graph and operator sets.
-pub(super) fn is_model(bytes: &[u8]) -> bool {
-    let (mut graph, mut operators) = (false, false);
-    if !matches!(bytes, [0x08, 1..=64, ..]) {
-        return false;
-    }
-    for field in fields(bytes) {
-        let Some(field) = field else { return false };
-        if !matches!(field.number, 1..=8 | 14 | 20 | 25 | 26) {
-            return false;
-        }
-        graph |= field.number == 7;
-        operators |= field.number == 8;
-    }
-    graph && operators
-}
 
 /// A model.
 pub(super) fn look<'a>(look: &mut Look<'a, '_>, part: &Part<'a>) -> String {
@@ -154,6 +82,9 @@ fn external<'a>(look: &mut Look<'a, '_>, part: &Part<'a>, graph: &[u8]) {
             }
             // Raw data is no message.
             if field.bytes.len() > 9 && field.number != 9 {
+                if rest.try_reserve(1).is_err() {
+                    return look.out_of_memory(part);
+                }
                 rest.push(field.bytes);
             }
         }

@@ -9,13 +9,16 @@ use crate::formats::{self, tar, torch};
 pub(super) fn look<'a>(look: &mut Look<'a, '_>, part: &Part<'a>) -> String {
     let data = part.data.clone();
     let bytes = data.bytes();
-    let archive = match tar::Archive::read(bytes, &mut look.budget) {
+    let mut archive = match tar::Archive::read(bytes, &mut look.budget) {
         Ok(archive) => archive,
         Err(error) => {
             look.error(&error, part);
             return "tar".into();
         }
     };
+    if let Err(error) = archive.expect_end(bytes, &look.budget) {
+        look.error(&error, part);
+    }
     if torch::is_legacy_tar(&archive) {
         match formats::read(bytes, &mut look.fresh()) {
             Ok(parsed) => look.add_all(parsed.index.findings(), part),

@@ -144,6 +144,10 @@ fn concatenated<'a>(look: &mut Look<'a, '_>, part: &Part<'a>) -> bool {
             return false;
         };
         if Archive::read(archive, &mut look.fresh()).is_ok() {
+            if ranges.try_reserve(1).is_err() {
+                look.out_of_memory(part);
+                return false;
+            }
             ranges.push((start, end));
             start = end;
             at = end;
@@ -190,7 +194,10 @@ fn remains<'a>(look: &mut Look<'a, '_>, part: &Part<'a>) {
                 part.data.part(start, most),
             ),
             Method::Deflated => {
-                let buffer = salvage::inflate_prefix(remains.rest, most);
+                let buffer = match salvage::inflate_prefix(remains.rest, most) {
+                    Ok(buffer) => buffer,
+                    Err(error) => return look.error(&error, part),
+                };
                 let length = buffer.bytes().len();
                 if look.budget.spend_inflated(to_u64(length)).is_err() {
                     return;

@@ -89,6 +89,22 @@ impl Mapped {
         Ok(())
     }
 
+    /// Copies the bytes of `span` into `out`, which has its length, each step of it brought into memory first:
+    /// a file that was truncated before is an error, not a signal. Between the two a signal remains possible,
+    /// for some microseconds of each step.
+    pub(super) fn copy_into(&self, span: Span, out: &mut [u8], job: &Job<'_>) -> Result<()> {
+        let bytes = span.slice(&self.0).ok_or_else(super::shrunk)?;
+        let mut start = to_usize(span.start()).ok_or_else(super::shrunk)?;
+        let step = Job::STEP_BYTES;
+        for (out, bytes) in out.chunks_mut(step).zip(bytes.chunks(step)) {
+            self.populate(start, bytes.len())?;
+            out.copy_from_slice(bytes);
+            start = start.saturating_add(bytes.len());
+            job.advance(crate::bytes::to_u64(bytes.len()))?;
+        }
+        Ok(())
+    }
+
     #[cfg(target_os = "linux")]
     fn populate(&self, start: usize, length: usize) -> Result<()> {
         let populate = memmap2::Advice::PopulateRead;

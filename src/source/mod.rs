@@ -149,7 +149,8 @@ impl Source {
         !matches!(self.0, Kind::Lazy(_))
     }
 
-    /// Copies the bytes of `span` into `out`, which has its length.
+    /// Copies the bytes of `span` into `out`, which has its length. Bytes of a mapped file are brought into
+    /// memory first, so that one that was truncated is an error.
     ///
     /// # Errors
     /// `Io` if they cannot be read, or the file has changed; `Cancelled` if `job` is stopped.
@@ -163,6 +164,10 @@ impl Source {
         }
         if let Kind::Lazy(lazy) = &self.0 {
             return fill(lazy.reader(), span.start(), out, job);
+        }
+        #[cfg(feature = "mmap")]
+        if let Kind::Mapped(mapped) = &self.0 {
+            return mapped.copy_into(span, out, job);
         }
         let bytes = span.slice(self.bytes()).ok_or_else(shrunk)?;
         let step = Job::STEP_BYTES;

@@ -127,7 +127,8 @@ impl TensorView<'_> {
     /// Reads the tensor's bytes into memory of their own, which no later change of the file can touch:
     /// exactly the range from its first element to its last.
     ///
-    /// Large tensors are read on several threads.
+    /// Large tensors are read on several threads. Of a mapped file that another process has truncated the call
+    /// is an error, not a signal, as with [`prefetch`](Self::prefetch).
     ///
     /// # Errors
     /// `Io` if the bytes cannot be read, the file has changed, or memory is exhausted; `Cancelled` if a

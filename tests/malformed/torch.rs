@@ -3,8 +3,8 @@
 use weighbridge::ErrorKind;
 
 use crate::support::torch::{
-    call, checkpoint, dict, global, good_pickle, int, ints, members, pickle, pickle_of, storage,
-    tensor, text, tuple,
+    LEGACY_MAGIC, call, checkpoint, dict, global, good_pickle, int, ints, legacy as legacy_stream,
+    members, pickle, pickle_of, storage, tensor, text, tuple,
 };
 use crate::support::zip::{Zip, entry};
 use crate::{Case, malformed, other};
@@ -300,35 +300,23 @@ fn views() -> Vec<Case> {
 }
 
 fn legacy() -> Vec<Case> {
-    let magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.".to_vec();
-    let file = |version: i32, object: Vec<u8>, keys: Vec<u8>, tail: &[u8]| {
-        [
-            magic.clone(),
-            pickle(int(version)),
-            pickle(b"}".to_vec()),
-            object,
-            pickle(keys),
-            tail.to_vec(),
-        ]
-        .concat()
-    };
     let key = || [b"](".to_vec(), text("0"), b"e".to_vec()].concat();
     let data = [&2_i64.to_le_bytes()[..], &[0; 8]].concat();
     vec![
         malformed(
             "legacy_version_1002",
             "unexpected",
-            file(1002, good_pickle(), key(), &data),
+            legacy_stream(1002, good_pickle(), key(), &data),
         ),
         malformed(
             "legacy_keys_no_list",
             "unexpected",
-            file(1001, good_pickle(), text("0"), &data),
+            legacy_stream(1001, good_pickle(), text("0"), &data),
         ),
         malformed(
             "legacy_key_is_number",
             "unexpected",
-            file(
+            legacy_stream(
                 1001,
                 good_pickle(),
                 [b"](".to_vec(), int(0), b"e".to_vec()].concat(),
@@ -338,7 +326,7 @@ fn legacy() -> Vec<Case> {
         malformed(
             "legacy_key_of_no_storage",
             "missing",
-            file(
+            legacy_stream(
                 1001,
                 good_pickle(),
                 [b"](".to_vec(), text("7"), b"e".to_vec()].concat(),
@@ -348,7 +336,7 @@ fn legacy() -> Vec<Case> {
         malformed(
             "legacy_count_unlike_the_object",
             "mismatch",
-            file(
+            legacy_stream(
                 1001,
                 good_pickle(),
                 key(),
@@ -358,18 +346,18 @@ fn legacy() -> Vec<Case> {
         malformed(
             "legacy_count_negative",
             "mismatch",
-            file(1001, good_pickle(), key(), &(-1_i64).to_le_bytes()),
+            legacy_stream(1001, good_pickle(), key(), &(-1_i64).to_le_bytes()),
         ),
         malformed(
             "legacy_storage_truncated",
             "truncated",
-            file(1001, good_pickle(), key(), &data[..15]),
+            legacy_stream(1001, good_pickle(), key(), &data[..15]),
         ),
         malformed(
             "legacy_storage_missing",
             "truncated",
-            file(1001, good_pickle(), key(), &[]),
+            legacy_stream(1001, good_pickle(), key(), &[]),
         ),
-        malformed("legacy_after_the_magic", "truncated", magic.clone()),
+        malformed("legacy_after_the_magic", "truncated", LEGACY_MAGIC.to_vec()),
     ]
 }

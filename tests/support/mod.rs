@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses a part")]
 
 pub mod gguf;
+pub mod growth;
 pub mod safetensors;
 pub mod tar;
 pub mod torch;

@@ -102,3 +102,26 @@ pub fn good_pickle() -> Vec<u8> {
 pub fn checkpoint(data_pkl: &[u8]) -> Vec<u8> {
     Zip::of(members(data_pkl)).build()
 }
+
+/// The stream of `torch.save` before 1.6: magic, version, system, object, storage keys, storages.
+pub fn legacy(version: i32, object: Vec<u8>, keys: Vec<u8>, storages: &[u8]) -> Vec<u8> {
+    [
+        LEGACY_MAGIC.to_vec(),
+        pickle(int(version)),
+        pickle(b"}".to_vec()),
+        object,
+        pickle(keys),
+        storages.to_vec(),
+    ]
+    .concat()
+}
+
+/// The first pickle of a legacy stream: torch's magic number.
+pub const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+
+/// A legacy stream of one tensor `x` with two elements.
+pub fn good_legacy() -> Vec<u8> {
+    let keys = [b"](".to_vec(), text("0"), b"e".to_vec()].concat();
+    let storage = [&2_i64.to_le_bytes()[..], &[0, 0, 128, 63, 0, 0, 0, 64]].concat();
+    legacy(1001, good_pickle(), keys, &storage)
+}

@@ -10,6 +10,7 @@ use byteorder::ByteOrder;
 use super::Header;
 use crate::bytes::{Cursor, Span, to_u64};
 use crate::error::{Error, Malformed, Result, shortened};
+use crate::findings::{Finding, Severity};
 use crate::index::{Builder, Encoding, ValueType};
 use crate::limits::{Budget, Limit};
 
@@ -26,11 +27,14 @@ pub(super) fn read<B: ByteOrder>(
     budget.allow(Limit::MetadataEntries, header.metadata_kv_count)?;
     builder.metadata().set_encoding(header.encoding());
     for _ in 0..header.metadata_kv_count {
-        let key = name(cursor, header, "a key", budget)?;
+        let (key, _) = name(cursor, header, "a key", budget)?;
         let at = cursor.offset();
         let value_type = value_type(cursor.u32("a value type")?, at)?;
         let start = cursor.offset();
-        skip_value(cursor, value_type, header.encoding(), budget)?;
+        if skip_value(cursor, value_type, header.encoding(), budget)? {
+            let message = "an array holds arrays, which llama.cpp refuses";
+            builder.finding(Finding::new(Severity::Warning, "nested-array", message).at(at));
+        }
         let length = cursor.offset().saturating_sub(start);
         let end = cursor.offset().saturating_add(cursor.remaining());
         let value = Span::new("a value", start, length, end)?;
@@ -45,12 +49,12 @@ pub(super) fn read<B: ByteOrder>(
 ///
 /// llama.cpp compares names with their whole length and stores them up to a NUL, so that two
 /// different names can become one there: NUL is refused here.
-pub(super) fn name<B: ByteOrder>(
-    cursor: &mut Cursor<'_, B>,
+pub(super) fn name<'a, B: ByteOrder>(
+    cursor: &mut Cursor<'a, B>,
     header: Header,
     what: &'static str,
     budget: &Budget,
-) -> Result<Span> {
+) -> Result<(Span, &'a str)> {
     let at = cursor.offset();
     let length = header.encoding().length(cursor)?;
     let start = cursor.offset();
@@ -71,7 +75,7 @@ pub(super) fn name<B: ByteOrder>(
         return Err(Error::unexpected(what, found, "a name without NUL").at(at));
     }
     let end = cursor.offset().saturating_add(cursor.remaining());
-    Span::new(what, start, length, end)
+    Ok((Span::new(what, start, length, end)?, text))
 }
 
 fn value_type(code: u32, at: u64) -> Result<ValueType> {
@@ -85,21 +89,21 @@ fn value_type(code: u32, at: u64) -> Result<ValueType> {
     })
 }
 
-/// Moves past one value. Arrays of arrays are walked with a list of open counts, not by recursion.
+/// Moves past one value; gives whether it is an array of arrays.
 fn skip_value<B: ByteOrder>(
     cursor: &mut Cursor<'_, B>,
     value_type: ValueType,
     encoding: Encoding,
     budget: &Budget,
-) -> Result<()> {
+) -> Result<bool> {
     match (value_type.bytes(), value_type) {
         (Some(bytes), _) => {
             cursor.take("a value", bytes)?;
         }
-        (None, ValueType::Array) => skip_arrays(cursor, encoding, budget)?,
+        (None, ValueType::Array) => return skip_arrays(cursor, encoding, budget),
         (None, _) => skip_string(cursor, encoding, budget)?,
     }
-    Ok(())
+    Ok(false)
 }
 
 fn skip_string<B: ByteOrder>(
@@ -115,13 +119,39 @@ fn skip_string<B: ByteOrder>(
         .map_err(|error| error.at(at))
 }
 
+/// Moves past the strings of an array: many at a time, and one by one where one is wrong.
+fn skip_strings<B: ByteOrder>(
+    cursor: &mut Cursor<'_, B>,
+    encoding: Encoding,
+    count: u64,
+    budget: &Budget,
+) -> Result<()> {
+    /// Strings between two looks at whether opening is still wanted.
+    const STEP: u64 = 16 * 1024;
+    let most = Limit::StringBytes.of(budget.limits());
+    let mut left = count;
+    while left > 0 {
+        budget.look()?;
+        let now = left.min(STEP);
+        let skipped = cursor.skip_parts(now, encoding.short_lengths, most);
+        left = left.saturating_sub(skipped);
+        if skipped < now {
+            skip_string(cursor, encoding, budget)?;
+            left = left.saturating_sub(1);
+        }
+    }
+    Ok(())
+}
+
+/// Arrays of arrays are walked with a list of open counts, not by recursion.
 fn skip_arrays<B: ByteOrder>(
     cursor: &mut Cursor<'_, B>,
     encoding: Encoding,
     budget: &Budget,
-) -> Result<()> {
+) -> Result<bool> {
     // How many arrays are still to come at each open level; its length is the depth.
     let mut open: Vec<u64> = vec![1];
+    let mut nested = false;
     while let Some(left) = open.last_mut() {
         let Some(next) = left.checked_sub(1) else {
             open.pop();
@@ -149,16 +179,15 @@ fn skip_arrays<B: ByteOrder>(
                 budget
                     .allow(Limit::ArrayDepth, depth)
                     .map_err(|error| error.at(at))?;
+                nested = true;
                 open.push(count);
             }
             (None, _) => {
-                for _ in 0..count {
-                    skip_string(cursor, encoding, budget)?;
-                }
+                skip_strings(cursor, encoding, count, budget)?;
             }
         }
     }
-    Ok(())
+    Ok(nested)
 }
 
 /// The smallest array of this count must fit what is left, before anything loops over the count.

@@ -4,14 +4,16 @@
 //! lenient mode asks only that aligned ranges do not overlap. The extent of an opaque tensor, whose
 //! size nobody knows, ends where the next one starts.
 
+use byteorder::ByteOrder;
+
 use super::Header;
 use super::fork_types::name_and_bytes;
-use super::tensor_info::{TensorInfo, TensorInfos, data_bytes, dtype};
+use super::tensor_info::{MAX_DIMS, MAX_NAME, TensorInfo, TensorInfos, data_bytes, dtype};
 use crate::bytes::{Span, align_up, to_u64, to_usize};
 use crate::dtype::DType;
 use crate::error::{Context, Error, Malformed, Result};
 use crate::findings::{Finding, Severity};
-use crate::index::{Builder, Draft};
+use crate::index::{Builder, Draft, sorted};
 use crate::limits::Budget;
 
 /// The data section.
@@ -24,11 +26,11 @@ pub(super) struct Data {
 
 impl Data {
     /// The section that starts at the first aligned offset after the infos.
-    pub(super) fn new(
+    pub(super) fn new<B: ByteOrder>(
         bytes: &[u8],
         infos_end: u64,
         alignment: u64,
-        infos: &TensorInfos,
+        infos: &TensorInfos<'_, B>,
         builder: &mut Builder,
     ) -> Result<Self> {
         let file_bytes = to_u64(bytes.len());
@@ -37,7 +39,7 @@ impl Data {
             Error::malformed(Malformed::Overflow { what }).at(infos_end)
         })?;
         // A file without tensors may end right after its metadata.
-        let start = if infos.list.is_empty() {
+        let start = if infos.len() == 0 {
             aligned.min(file_bytes)
         } else {
             aligned
@@ -69,16 +71,16 @@ impl Data {
 }
 
 /// Proves where each tensor lies and hands it to the builder.
-pub(super) fn place(
-    bytes: &[u8],
+pub(super) fn place<B: ByteOrder>(
     header: Header,
     data: Data,
-    infos: &TensorInfos,
+    infos: &TensorInfos<'_, B>,
     builder: &mut Builder,
     budget: &mut Budget,
 ) -> Result<()> {
-    let mut place = Place {
-        bytes,
+    builder.reserve(infos.len(), infos.dimensions, budget)?;
+    builder.reserve_text(infos.name_bytes, budget)?;
+    let place = Place {
         header,
         data,
         infos,
@@ -91,20 +93,20 @@ pub(super) fn place(
     Ok(())
 }
 
-struct Place<'a> {
-    bytes: &'a [u8],
+struct Place<'p, 'a, B> {
     header: Header,
     data: Data,
-    infos: &'a TensorInfos,
+    infos: &'p TensorInfos<'a, B>,
 }
 
-impl Place<'_> {
+impl<'a, B: ByteOrder> Place<'_, 'a, B> {
     /// Strict: no gap, no overlap, no other order.
-    fn in_sequence(&mut self, builder: &mut Builder, budget: &mut Budget) -> Result<()> {
-        let list = &self.infos.list;
+    fn in_sequence(&self, builder: &mut Builder, budget: &mut Budget) -> Result<()> {
+        let mut shape = Vec::new();
         let mut expected = 0;
-        for (position, info) in list.iter().enumerate() {
-            let known = data_bytes(dtype(info.type_id), self.infos.shape(info));
+        for position in 0..self.infos.len() {
+            let info = self.infos.read(position, &mut shape, budget)?;
+            let known = data_bytes(dtype(info.type_id), &shape);
             let checked = known.and_then(|known| {
                 if info.offset != expected {
                     return Err(Error::malformed(Malformed::Mismatch {
@@ -115,61 +117,75 @@ impl Place<'_> {
                 }
                 match known {
                     Some(bytes) => Ok(bytes),
-                    None => self.opaque_bytes(info, list.get(position.saturating_add(1))),
+                    None => {
+                        let next = self.offset(position.saturating_add(1), budget)?;
+                        self.opaque_bytes(&info, &shape, next)
+                    }
                 }
             });
-            let name = self.name(info);
-            let data_bytes = checked.for_tensor(name).at(info.declared_at)?;
+            let data_bytes = checked.for_tensor(info.name).at(info.declared_at)?;
             expected = expected
                 .checked_add(self.data.padded(data_bytes)?)
                 .ok_or_else(|| {
                     let what = "the sum of the tensor sizes";
                     Error::malformed(Malformed::Overflow { what })
                 })
-                .for_tensor(name)
+                .for_tensor(info.name)
                 .at(info.declared_at)?;
-            self.push(info, data_bytes, builder, budget)?;
+            self.push(&info, &shape, data_bytes, builder, budget)?;
         }
         self.note_end(expected, builder);
         Ok(())
     }
 
+    /// The offset of the tensor at `position`, if there is one.
+    fn offset(&self, position: usize, budget: &mut Budget) -> Result<Option<u64>> {
+        if position >= self.infos.len() {
+            return Ok(None);
+        }
+        let info = self.infos.read(position, &mut Vec::new(), budget)?;
+        Ok(Some(info.offset))
+    }
+
     /// Lenient: aligned ranges in any order, gaps reported, overlaps refused.
-    fn in_any_order(&mut self, builder: &mut Builder, budget: &mut Budget) -> Result<()> {
-        let list = &self.infos.list;
-        let mut order: Vec<usize> = Vec::new();
-        budget.reserve(&mut order, list.len())?;
-        order.extend(0..list.len());
-        let offset = |&position: &usize| list.get(position).map(|info| info.offset);
-        order.sort_by_key(offset);
-        if !order.is_sorted() {
+    fn in_any_order(&self, builder: &mut Builder, budget: &mut Budget) -> Result<()> {
+        let count = self.infos.len();
+        let mut shape = Vec::new();
+        let mut offsets: Vec<u64> = Vec::new();
+        budget.reserve(&mut offsets, count)?;
+        for position in 0..count {
+            offsets.push(self.infos.read(position, &mut shape, budget)?.offset);
+        }
+        let offset = |position: u32| offsets.get(to_usize(position.into())?).copied();
+        let order = sorted(u32::try_from(count).unwrap_or(u32::MAX), budget, offset)?;
+        let mut order = order.peekable();
+        if !offsets.is_sorted() {
             let message = "the tensors' data is not in the order of their infos";
             builder.finding(Finding::new(Severity::Warning, "reordered-data", message));
         }
         let mut sizes: Vec<u64> = Vec::new();
-        budget.reserve(&mut sizes, list.len())?;
-        sizes.resize(list.len(), 0);
+        budget.reserve(&mut sizes, count)?;
+        sizes.resize(count, 0);
         let mut end = 0;
         let mut owner = "";
-        for (rank, &position) in order.iter().enumerate() {
-            let Some(info) = list.get(position) else {
-                continue;
-            };
-            let next = order.get(rank.saturating_add(1));
-            let next = next.and_then(|&next| list.get(next));
+        while let Some(position) = order.next() {
+            let next = order.peek().and_then(|&next| offset(next));
+            let position = to_usize(position.into()).unwrap_or(usize::MAX);
+            let info = self.infos.read(position, &mut shape, budget)?;
             let size = self
-                .check_in_any_order(info, next, end, owner, builder)
-                .for_tensor(self.name(info))
+                .check_in_any_order(&info, &shape, next, end, owner, builder)
+                .for_tensor(info.name)
                 .at(info.declared_at)?;
             if let Some(slot) = sizes.get_mut(position) {
                 *slot = size;
             }
             let padded = self.data.padded(size)?;
             end = end.max(info.offset.saturating_add(padded));
-            owner = self.name(info);
+            owner = info.name;
         }
-        for (info, &size) in list.iter().zip(&sizes) {
-            self.push(info, size, builder, budget)?;
+        for (position, &size) in sizes.iter().enumerate() {
+            let info = self.infos.read(position, &mut shape, budget)?;
+            self.push(&info, &shape, size, builder, budget)?;
         }
         self.note_end(end, builder);
         Ok(())
@@ -177,13 +193,14 @@ impl Place<'_> {
 
     fn check_in_any_order(
         &self,
-        info: &TensorInfo,
-        next: Option<&TensorInfo>,
+        info: &TensorInfo<'_>,
+        shape: &[u64],
+        next: Option<u64>,
         end: u64,
         owner: &str,
         builder: &mut Builder,
     ) -> Result<u64> {
-        let known = data_bytes(dtype(info.type_id), self.infos.shape(info))?;
+        let known = data_bytes(dtype(info.type_id), shape)?;
         if info.offset.checked_rem(self.data.alignment) != Some(0) {
             return Err(Error::malformed(Malformed::OutOfRange {
                 what: "the tensor offset",
@@ -193,12 +210,12 @@ impl Place<'_> {
         }
         let size = match known {
             Some(size) => size,
-            None => self.opaque_bytes(info, next)?,
+            None => self.opaque_bytes(info, shape, next)?,
         };
         match info.offset.checked_sub(end) {
             Some(0) => {}
             Some(count) => {
-                let name = self.name(info);
+                let name = info.name;
                 let message = format!("{count} bytes before tensor {name:?} belong to nothing");
                 let at = self.data.start.saturating_add(end);
                 builder.finding(Finding::new(Severity::Warning, "gap", message).at(at));
@@ -217,26 +234,29 @@ impl Place<'_> {
 
     /// What lies between an opaque tensor and the next one, or the end of the file; less, if a fork's
     /// type explains all but the padding.
-    fn opaque_bytes(&self, info: &TensorInfo, next: Option<&TensorInfo>) -> Result<u64> {
+    fn opaque_bytes(&self, info: &TensorInfo<'_>, shape: &[u64], next: Option<u64>) -> Result<u64> {
         let extent = self.opaque_extent(info, next)?;
-        match self.fork_type(info, extent) {
+        match self.fork_type(info, shape, extent) {
             Some((_, bytes)) => Ok(bytes),
             None => Ok(extent),
         }
     }
 
     /// The fork's type of an id, if its size and the padding fill the extent.
-    fn fork_type(&self, info: &TensorInfo, extent: u64) -> Option<(&'static str, u64)> {
-        let (name, bytes) = name_and_bytes(info.type_id, self.infos.shape(info))?;
+    fn fork_type(
+        &self,
+        info: &TensorInfo<'_>,
+        shape: &[u64],
+        extent: u64,
+    ) -> Option<(&'static str, u64)> {
+        let (name, bytes) = name_and_bytes(info.type_id, shape)?;
         let padded = self.data.padded(bytes).ok()?;
         (extent == bytes || extent == padded).then_some((name, bytes))
     }
 
-    fn opaque_extent(&self, info: &TensorInfo, next: Option<&TensorInfo>) -> Result<u64> {
-        let end = match next {
-            Some(next) => next.offset,
-            None => self.data.file_bytes.saturating_sub(self.data.start),
-        };
+    fn opaque_extent(&self, info: &TensorInfo<'_>, next: Option<u64>) -> Result<u64> {
+        let data_bytes = self.data.file_bytes.saturating_sub(self.data.start);
+        let end = next.unwrap_or(data_bytes);
         end.checked_sub(info.offset).ok_or_else(|| {
             Error::malformed(Malformed::Mismatch {
                 what: "the next tensor's offset",
@@ -248,12 +268,13 @@ impl Place<'_> {
 
     fn push(
         &self,
-        info: &TensorInfo,
+        info: &TensorInfo<'_>,
+        shape: &[u64],
         data_bytes: u64,
         builder: &mut Builder,
         budget: &mut Budget,
     ) -> Result<()> {
-        let name = self.name(info);
+        let name = info.name;
         let at = info.declared_at;
         let start = self.data.start.checked_add(info.offset).ok_or_else(|| {
             let what = "the tensor offset";
@@ -264,7 +285,7 @@ impl Place<'_> {
         let span =
             Span::new("the tensor", start, data_bytes, self.data.file_bytes).for_tensor(name)?;
         let dtype = dtype(info.type_id);
-        let code = match (dtype, self.fork_type(info, data_bytes)) {
+        let code = match (dtype, self.fork_type(info, shape, data_bytes)) {
             (DType::Opaque, Some((name, _))) => name.to_owned(),
             (DType::Opaque, None) => format!("ggml:{}", info.type_id),
             _ => String::new(),
@@ -274,7 +295,7 @@ impl Place<'_> {
                 name,
                 dtype,
                 code: &code,
-                shape: self.infos.shape(info),
+                shape,
                 span,
                 endian: self.header.endian,
                 declared_at: at,
@@ -282,6 +303,7 @@ impl Place<'_> {
             },
             budget,
         )?;
+        note_limits_of_others(info, name, shape, builder);
         if dtype == DType::Opaque {
             let message = format!(
                 "tensor {name:?} has type {code}, id {}, which ggml does not have: only its bytes can be read",
@@ -301,13 +323,17 @@ impl Place<'_> {
             builder.finding(Finding::new(Severity::Warning, "trailing-bytes", message).at(end));
         }
     }
+}
 
-    /// The name was proved to be UTF-8 when the info was read; only bytes that changed since then
-    /// can make it empty.
-    fn name(&self, info: &TensorInfo) -> &str {
-        info.name
-            .slice(self.bytes)
-            .and_then(|bytes| std::str::from_utf8(bytes).ok())
-            .unwrap_or_default()
+/// Reports what only lenient mode takes: names and dimensions beyond llama.cpp's.
+fn note_limits_of_others(info: &TensorInfo<'_>, name: &str, shape: &[u64], builder: &mut Builder) {
+    let at = info.declared_at;
+    if to_u64(name.len()) >= MAX_NAME {
+        let message = format!("tensor {name:?} has a name that llama.cpp refuses: it is too long");
+        builder.finding(Finding::new(Severity::Warning, "long-name", message).at(at));
+    }
+    if to_u64(shape.len()) > MAX_DIMS {
+        let message = format!("tensor {name:?} has more dimensions than llama.cpp takes");
+        builder.finding(Finding::new(Severity::Warning, "many-dimensions", message).at(at));
     }
 }

@@ -64,7 +64,7 @@ fn head_in_order<B: ByteOrder>(start: &[u8], budget: &mut Budget) -> Result<u64>
     let mut builder = Builder::new();
     key_value::read(&mut cursor, header, &mut builder, budget)?;
     let alignment = key_value::alignment(start, &mut builder, budget)?;
-    tensor_info::read(&mut cursor, header, budget)?;
+    tensor_info::read(start, &mut cursor, header, budget)?;
     // The padding is looked at too.
     let end = cursor.offset();
     Ok(align_up(end, alignment).unwrap_or(end))
@@ -76,9 +76,10 @@ fn read_in_order<B: ByteOrder>(bytes: &[u8], budget: &mut Budget) -> Result<Pars
     let mut builder = Builder::new();
     key_value::read(&mut cursor, header, &mut builder, budget)?;
     let alignment = key_value::alignment(bytes, &mut builder, budget)?;
-    let infos = tensor_info::read(&mut cursor, header, budget)?;
+    let infos = tensor_info::read(bytes, &mut cursor, header, budget)?;
     let data = layout::Data::new(bytes, cursor.offset(), alignment, &infos, &mut builder)?;
-    layout::place(bytes, header, data, &infos, &mut builder, budget)?;
+    layout::place(header, data, &infos, &mut builder, budget)?;
+    drop(infos);
     Ok(Parsed {
         format: Format::Gguf,
         index: builder.finish(bytes, budget)?,

@@ -4,80 +4,108 @@
 //! | name length | name | dimension count u32 | dimensions, innermost first | type u32 | offset u64 |
 //! ```
 
+use std::marker::PhantomData;
+
 use byteorder::ByteOrder;
 
 use super::{Header, key_value};
-use crate::bytes::{Cursor, Span, to_u64, to_usize};
+use crate::bytes::{Cursor, to_u64, to_usize};
 use crate::dtype::DType;
 use crate::error::{Context, Error, Malformed, Result};
 use crate::limits::{Budget, Limit};
 
 /// `GGML_MAX_DIMS` (ggml 0.25.3 `ggml.h`).
-const MAX_DIMS: u64 = 4;
+pub(super) const MAX_DIMS: u64 = 4;
 /// `GGML_MAX_NAME`, which counts a final NUL (ggml 0.25.3 `ggml.h`).
-const MAX_NAME: u64 = 64;
+pub(super) const MAX_NAME: u64 = 64;
 
-/// Every tensor info of a file; dimensions are pooled.
-pub(super) struct TensorInfos {
-    pub(super) list: Vec<TensorInfo>,
-    dimensions: Vec<u64>,
+/// The tensor infos of a file: checked, counted, and read again when they are asked for. Keeping them would
+/// take as much memory as the index that they become.
+pub(super) struct TensorInfos<'a, B> {
+    bytes: &'a [u8],
+    header: Header,
+    /// Where each starts in the file.
+    places: Vec<u64>,
+    /// How many dimensions all of them have together.
+    pub(super) dimensions: usize,
+    /// How long all their names are together.
+    pub(super) name_bytes: usize,
+    order: PhantomData<B>,
 }
 
-/// One tensor info as the file states it.
-#[derive(Clone, Copy)]
-pub(super) struct TensorInfo {
-    /// The name, in the file.
-    pub(super) name: Span,
+/// One tensor info as the file states it; its dimensions stand beside it.
+pub(super) struct TensorInfo<'a> {
+    pub(super) name: &'a str,
     /// ggml's type id.
     pub(super) type_id: u32,
     /// Where the data starts, relative to the data section.
     pub(super) offset: u64,
     /// Where the info starts in the file.
     pub(super) declared_at: u64,
-    dimensions: (usize, usize),
 }
 
-impl TensorInfos {
-    /// The dimensions of one tensor, outermost first.
-    pub(super) fn shape(&self, info: &TensorInfo) -> &[u64] {
-        let (start, end) = info.dimensions;
-        self.dimensions.get(start..end).unwrap_or_default()
+impl<'a, B: ByteOrder> TensorInfos<'a, B> {
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Reads one again, its dimensions, outermost first, into `shape`.
+    ///
+    /// # Errors
+    /// As [`read`]: the bytes may have changed.
+    pub(super) fn read(
+        &self,
+        position: usize,
+        shape: &mut Vec<u64>,
+        budget: &mut Budget,
+    ) -> Result<TensorInfo<'a>> {
+        let place = self.places.get(position).copied().unwrap_or_default();
+        let rest = to_usize(place).and_then(|place| self.bytes.get(place..));
+        let mut cursor = Cursor::<B>::at(rest.unwrap_or_default(), place);
+        read_one(&mut cursor, self.header, shape, budget)
     }
 }
 
-/// Reads every tensor info.
-pub(super) fn read<B: ByteOrder>(
-    cursor: &mut Cursor<'_, B>,
+/// Reads every tensor info of the file `bytes`, from the cursor on.
+pub(super) fn read<'a, B: ByteOrder>(
+    bytes: &'a [u8],
+    cursor: &mut Cursor<'a, B>,
     header: Header,
     budget: &mut Budget,
-) -> Result<TensorInfos> {
+) -> Result<TensorInfos<'a, B>> {
     budget.allow(Limit::Tensors, header.tensor_count)?;
     let mut infos = TensorInfos {
-        list: Vec::new(),
-        dimensions: Vec::new(),
+        bytes,
+        header,
+        places: Vec::new(),
+        dimensions: 0,
+        name_bytes: 0,
+        order: PhantomData,
     };
     let count = to_usize(header.tensor_count).unwrap_or(usize::MAX);
-    budget.reserve(&mut infos.list, count)?;
+    budget.reserve(&mut infos.places, count)?;
+    let mut shape = Vec::new();
     for _ in 0..header.tensor_count {
-        let declared_at = cursor.offset();
-        let info = read_one(cursor, header, declared_at, &mut infos.dimensions, budget)?;
-        infos.list.push(info);
+        infos.places.push(cursor.offset());
+        let info = read_one(cursor, header, &mut shape, budget)?;
+        infos.dimensions = infos.dimensions.saturating_add(shape.len());
+        infos.name_bytes = infos.name_bytes.saturating_add(info.name.len());
     }
     Ok(infos)
 }
 
-fn read_one<B: ByteOrder>(
-    cursor: &mut Cursor<'_, B>,
+fn read_one<'a, B: ByteOrder>(
+    cursor: &mut Cursor<'a, B>,
     header: Header,
-    declared_at: u64,
-    dimensions: &mut Vec<u64>,
+    shape: &mut Vec<u64>,
     budget: &mut Budget,
-) -> Result<TensorInfo> {
-    let name = key_value::name(cursor, header, "a tensor name", budget)?;
-    if name.length() >= MAX_NAME && !budget.is_lenient() {
+) -> Result<TensorInfo<'a>> {
+    let declared_at = cursor.offset();
+    let (_, name) = key_value::name(cursor, header, "a tensor name", budget)?;
+    if to_u64(name.len()) >= MAX_NAME && !budget.is_lenient() {
         let malformed = Malformed::OutOfRange {
             what: "the length of a tensor name",
-            value: name.length().into(),
+            value: to_u64(name.len()).into(),
             expected: "at most 63",
         };
         return Err(Error::malformed(malformed).at(declared_at));
@@ -93,24 +121,19 @@ fn read_one<B: ByteOrder>(
         return Err(Error::malformed(malformed).at(rank_at));
     }
     budget.allow(Limit::Rank, rank).at(rank_at)?;
-    let start = dimensions.len();
+    shape.clear();
     for _ in 0..rank {
         let dimension = header.encoding().length(cursor)?;
-        budget.grow(dimensions)?;
-        dimensions.push(dimension);
+        budget.grow(shape)?;
+        shape.push(dimension);
     }
     // The file counts dimensions from the innermost, everybody else from the outermost.
-    if let Some(added) = dimensions.get_mut(start..) {
-        added.reverse();
-    }
-    let type_id = cursor.u32("a tensor type")?;
-    let offset = cursor.u64("a tensor offset")?;
+    shape.reverse();
     Ok(TensorInfo {
         name,
-        type_id,
-        offset,
+        type_id: cursor.u32("a tensor type")?,
+        offset: cursor.u64("a tensor offset")?,
         declared_at,
-        dimensions: (start, dimensions.len()),
     })
 }
 

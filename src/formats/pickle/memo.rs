@@ -60,7 +60,7 @@ impl Memo {
     ) -> Result<bool> {
         if index > opcodes.saturating_add(64) {
             if !self.sparse.contains_key(&index) {
-                budget.spend_heap(64)?;
+                budget.grow_map(&mut self.sparse)?;
             }
             self.sparse.insert(index, node);
             return Ok(true);

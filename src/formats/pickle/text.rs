@@ -1,5 +1,6 @@
 //! Arguments written as text, and the checks of text arguments.
 
+use crate::bytes::to_u64;
 use crate::error::{Error, Malformed, Result, shortened};
 use crate::limits::{Budget, Limit};
 
@@ -15,7 +16,7 @@ pub(super) fn integer(line: &[u8], budget: &Budget) -> Result<Option<i64>> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(invalid("a decimal integer", line));
     }
-    budget.allow(Limit::PickleDigits, crate::bytes::to_u64(digits.len()))?;
+    budget.allow(Limit::PickleDigits, to_u64(digits.len()))?;
     let mut value: i128 = 0;
     for digit in digits {
         let digit = i128::from(digit.saturating_sub(b'0'));
@@ -53,11 +54,16 @@ pub(super) fn is_odd_integer(line: &[u8]) -> bool {
 }
 
 /// A number without the white space, plus and underscores that CPython's text forms may have.
-pub(super) fn plain(line: &[u8]) -> Vec<u8> {
+///
+/// # Errors
+/// As [`Budget::grow`].
+pub(super) fn plain(line: &[u8], budget: &mut Budget) -> Result<Vec<u8>> {
     let line = line.trim_ascii();
     let line = line.strip_prefix(b"+").unwrap_or(line);
     let digits = line.iter().copied();
-    digits.filter(|&digit| digit != b'_').collect()
+    let plain = budget.collect(digits.filter(|&digit| digit != b'_'))?;
+    budget.refund_heap(to_u64(plain.capacity()));
+    Ok(plain)
 }
 
 /// INT and LONG with leading zeros are octal to one unpickler and an error to the next.
@@ -204,6 +210,8 @@ pub(super) fn is_utf8_with_surrogates(mut bytes: &[u8]) -> bool {
 
 #[cold]
 fn invalid(what: &'static str, line: &[u8]) -> Error {
+    // More than an error keeps, and never a copy of a line of gigabytes.
+    let line = line.get(..1024).unwrap_or(line);
     let reason = format!("{:?}", shortened(&String::from_utf8_lossy(line)));
     Error::malformed(Malformed::Invalid { what, reason })
 }

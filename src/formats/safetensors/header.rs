@@ -1,25 +1,20 @@
-//! The JSON header, streamed: no value tree, every repeated key seen.
+//! The JSON header: an object of tensors, read token by token straight into the index.
 //!
-//! serde_json walks the text and calls the visitors below; each tensor goes straight into the
-//! index, so that the heap stays within a small multiple of the header. A broken rule travels
-//! through serde as an empty error, with the typed one kept aside in [`State::error`].
+//! No value tree, so that the heap stays near the header's own size, and every repeated key is seen.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{
-    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
-
+use super::tokens::{Number, START, Tokens};
 use super::{File, Info};
 use crate::bytes::to_u64;
-use crate::error::{Error, Malformed, Result, shortened};
+use crate::dtype::DType;
+use crate::error::{Error, Malformed, Result};
 use crate::findings::{Finding, Severity};
 use crate::index::Builder;
 use crate::limits::{Budget, Limit};
 
-/// File offset of the header's first byte.
-const START: u64 = 8;
+/// The shortest info: no name, no dtype, no dimension, two digits.
+const LEAST_INFO: usize = r#""":{"dtype":"","shape":[],"data_offsets":[0,0]}"#.len();
 
 /// Reads the header into `builder`.
 pub(super) fn read(
@@ -32,38 +27,19 @@ pub(super) fn read(
         let at = START.saturating_add(to_u64(error.valid_up_to()));
         Error::malformed(Malformed::NotUtf8 { what: "the header" }).at(at)
     })?;
+    budget.look()?;
     let json = trim_padding(text, builder, budget)?;
-    // Every tensor opens a brace, and none is shorter than 40 bytes: names full of braces reserve
-    // no more than the header can hold.
-    let braces = json.bytes().filter(|&byte| byte == b'{').count();
-    let most = json.len().checked_div(40).unwrap_or_default();
-    builder.reserve(braces.saturating_sub(1).min(most), budget)?;
-    let mut state = State {
-        header: json,
+    reserve(json, builder, budget)?;
+    let mut reader = Reader {
+        tokens: Tokens::new(json),
+        bytes: json.len(),
         file,
         builder,
         budget,
         shape: Vec::new(),
-        metadata_seen: false,
-        error: None,
+        known: ("", DType::Opaque),
     };
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    let parsed = Header(&mut state)
-        .deserialize(&mut deserializer)
-        .and_then(|()| deserializer.end());
-    match (parsed, state.error.take()) {
-        (Ok(()), _) => Ok(()),
-        (Err(error), Some(ours)) => Err(ours.at(offset_of(json, &error))),
-        (Err(error), None) => {
-            let text = error.to_string();
-            let reason = text.split(" at line ").next().unwrap_or_default();
-            let invalid = Malformed::Invalid {
-                what: "the header",
-                reason: shortened(reason),
-            };
-            Err(Error::malformed(invalid).at(offset_of(json, &error)))
-        }
-    }
+    reader.header()
 }
 
 /// The JSON between the first byte, which must be `{`, and the padding, which must be spaces.
@@ -89,315 +65,337 @@ fn trim_padding<'a>(text: &'a str, builder: &mut Builder, budget: &Budget) -> Re
     Ok(json)
 }
 
-/// serde_json counts lines and columns; the file has bytes.
-fn offset_of(json: &str, error: &serde_json::Error) -> u64 {
-    let line = error.line().saturating_sub(1);
-    let start: usize = json.split_inclusive('\n').take(line).map(str::len).sum();
-    START
-        .saturating_add(to_u64(start))
-        .saturating_add(to_u64(error.column().saturating_sub(1)))
+/// Makes room for the tensors at once. Every one opens a brace and takes [`LEAST_INFO`] bytes; every
+/// dimension but a tensor's first stands behind a comma. Names may hold braces and commas: then the room
+/// is wrong, never more than the header's bytes prove, and grows later.
+fn reserve(json: &str, builder: &mut Builder, budget: &mut Budget) -> Result<()> {
+    let (mut braces, mut commas): (usize, usize) = (0, 0);
+    for part in json.as_bytes().chunks(LOOK_BYTES) {
+        budget.look()?;
+        braces = braces.saturating_add(count(part, b'{'));
+        commas = commas.saturating_add(count(part, b','));
+    }
+    let most = json.len().checked_div(LEAST_INFO).unwrap_or_default();
+    let tensors = braces.saturating_sub(1).min(most);
+    // Three commas stand around the fields of a tensor and between its offsets; one more, up to the next
+    // tensor, pays for its first dimension. `__metadata__` counts as a tensor without commas of its own.
+    // Nor more than real tensors have: a header of one long shape is refused before it is kept.
+    let dimensions = commas
+        .saturating_add(4)
+        .saturating_sub(tensors.saturating_mul(3))
+        .min(tensors.saturating_mul(8));
+    builder.reserve(tensors, dimensions, budget)
 }
 
-struct State<'a> {
-    header: &'a str,
+/// How often a byte stands in `bytes`; sums of one byte, so that sixteen are compared at once.
+fn count(bytes: &[u8], wanted: u8) -> usize {
+    let few = |bytes: &[u8]| {
+        let hits = bytes.iter().map(|&byte| u8::from(byte == wanted));
+        usize::from(hits.fold(0, u8::wrapping_add))
+    };
+    let parts = bytes.chunks_exact(128);
+    let rest = few(parts.remainder());
+    parts.map(few).fold(rest, usize::saturating_add)
+}
+
+/// Bytes that are counted between two looks at whether opening is still wanted.
+const LOOK_BYTES: usize = 1 << 20;
+
+struct Reader<'a, 'b> {
+    tokens: Tokens<'a>,
+    /// Length of the header.
+    bytes: usize,
     file: File,
-    builder: &'a mut Builder,
-    budget: &'a mut Budget,
+    builder: &'b mut Builder,
+    budget: &'b mut Budget,
     /// Reused for every tensor.
     shape: Vec<u64>,
-    metadata_seen: bool,
-    error: Option<Error>,
+    /// The dtype that was last looked up: neighbours mostly have the same.
+    known: (&'a str, DType),
 }
 
-impl State<'_> {
-    /// Keeps our error aside and gives serde an empty one.
-    fn fail<E: serde::de::Error>(&mut self, error: Error) -> E {
-        self.error.get_or_insert(error);
-        E::custom("")
-    }
+/// A tensor's name, and where it starts in the file.
+#[derive(Clone, Copy)]
+struct Name<'n> {
+    text: &'n str,
+    place: u64,
+}
 
-    fn check<T, E: serde::de::Error>(&mut self, result: Result<T>) -> Result<T, E> {
-        result.map_err(|error| self.fail(error))
-    }
-
-    /// Where `text` stands in the file, if it was borrowed from the header; a name with escapes was
-    /// not, and the error then names where serde_json stopped.
-    fn place(&self, text: &str) -> Option<u64> {
-        let start = text
-            .as_ptr()
-            .addr()
-            .checked_sub(self.header.as_ptr().addr())?;
-        (start < self.header.len()).then(|| START.saturating_add(to_u64(start)))
+impl<'n> Name<'n> {
+    fn new(start: usize, text: &'n str) -> Self {
+        let place = START.saturating_add(to_u64(start));
+        Self { text, place }
     }
 }
 
-/// A string, borrowed where it has no escapes.
-struct Text;
-
-impl<'de> DeserializeSeed<'de> for Text {
-    type Value = Cow<'de, str>;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
+/// A field of a tensor.
+enum Field<'a> {
+    Dtype,
+    Shape,
+    DataOffsets,
+    Unknown(Cow<'a, str>),
 }
 
-impl<'de> Visitor<'de> for Text {
-    type Value = Cow<'de, str>;
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a string")
+impl<'a> Reader<'a, '_> {
+    /// The outermost object.
+    fn header(&mut self) -> Result<()> {
+        self.tokens.object("an object of tensors")?;
+        let mut metadata_seen = false;
+        let mut first = true;
+        loop {
+            // What the official writers put, taken at once; `key` would find the same.
+            if let Some((start, name)) = self.tokens.take_plain_key(&mut first) {
+                self.member(Name::new(start, name), &mut metadata_seen, true)?;
+                continue;
+            }
+            let Some((start, name)) = self.tokens.key(&mut first)? else {
+                return self.tokens.end();
+            };
+            self.member(Name::new(start, &name), &mut metadata_seen, false)?;
+        }
     }
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(text))
-    }
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(text.to_owned()))
-    }
-}
 
-/// The outermost object.
-struct Header<'s, 'a>(&'s mut State<'a>);
-
-impl<'de> DeserializeSeed<'de> for Header<'_, '_> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
+    /// A member of the outermost object; `colon` is whether its colon was taken.
+    #[inline]
+    fn member(&mut self, name: Name<'_>, metadata_seen: &mut bool, colon: bool) -> Result<()> {
+        let is_metadata = name.text == "__metadata__";
+        if is_metadata && std::mem::replace(metadata_seen, true) {
+            return Err(Error::duplicate("key", name.text).at(name.place));
+        }
+        if !colon {
+            self.tokens.colon()?;
+        }
+        match is_metadata {
+            true => self.metadata(),
+            false => self.tensor(name),
+        }
     }
-}
 
-impl<'de> Visitor<'de> for Header<'_, '_> {
-    type Value = ();
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object of tensors")
+    /// The object under `__metadata__`: strings to strings. Some writers put `null` where they have none
+    /// (the crate takes that as absent, and real files hold it): accepted, and noted.
+    fn metadata(&mut self) -> Result<()> {
+        if self.tokens.null()? {
+            let message = "__metadata__ is null instead of an object";
+            let finding = Finding::new(Severity::Note, "null-metadata", message);
+            self.builder.finding(finding);
+            return Ok(());
+        }
+        self.tokens
+            .object("an object of strings under __metadata__")?;
+        let mut first = true;
+        while let Some((start, key)) = self.tokens.key(&mut first)? {
+            self.tokens.colon()?;
+            let value = self.tokens.text()?;
+            let key = Name::new(start, &key);
+            let metadata = self.builder.metadata();
+            metadata
+                .push_string(key.text, &value, key.place, self.budget)
+                .map_err(|error| error.at(key.place))?;
+        }
+        Ok(())
     }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let state = self.0;
-        while let Some(name) = map.next_key_seed(Text)? {
-            if name == "__metadata__" {
-                if state.metadata_seen {
-                    let error = Error::duplicate("key", &name);
-                    return Err(state.fail(error));
+
+    /// The object of one tensor.
+    fn tensor(&mut self, name: Name<'_>) -> Result<()> {
+        self.info(name).map_err(|error| match error.as_malformed() {
+            // What is no JSON is no fault of the tensor's.
+            Some(Malformed::Invalid { .. }) => error,
+            _ => error.for_tensor(name.text).at(name.place),
+        })
+    }
+
+    fn info(&mut self, name: Name<'_>) -> Result<()> {
+        if self.tokens.take_byte(b'{').is_none() {
+            self.tokens
+                .object("an object with dtype, shape and data_offsets")?;
+        }
+        let mut dtype = None;
+        let mut data_offsets = None;
+        let mut shape = false;
+        let mut first = true;
+        while let Some(field) = self.field(&mut first)? {
+            let (field, repeated) = match field {
+                Field::Dtype => ("dtype", dtype.replace(self.tokens.text()?).is_some()),
+                Field::Shape => {
+                    self.shape()?;
+                    ("shape", std::mem::replace(&mut shape, true))
                 }
-                state.metadata_seen = true;
-                map.next_value_seed(Metadata(state))?;
-            } else {
-                map.next_value_seed(Tensor(state, name))?;
+                Field::DataOffsets => {
+                    let repeated = data_offsets.replace(self.data_offsets()?).is_some();
+                    ("data_offsets", repeated)
+                }
+                Field::Unknown(field) => {
+                    self.unknown_field(name.text, &field)?;
+                    self.tokens.colon()?;
+                    self.tokens.skip_value(self.budget)?;
+                    continue;
+                }
+            };
+            if repeated {
+                return Err(Error::duplicate("field", field));
             }
         }
-        Ok(())
+        let has_dtype = dtype.is_some();
+        let (Some(code), Some(data_offsets), true) = (dtype, data_offsets, shape) else {
+            let field = match (has_dtype, shape) {
+                (false, _) => "dtype",
+                (true, false) => "shape",
+                (true, true) => "data_offsets",
+            };
+            return Err(Error::missing("field", field));
+        };
+        self.push(name, code, data_offsets)
     }
-}
 
-/// The object under `__metadata__`: strings to strings. Some writers put `null` where they have
-/// none (the crate takes that as absent, and real files hold it): accepted, and noted.
-struct Metadata<'s, 'a>(&'s mut State<'a>);
-
-impl<'de> DeserializeSeed<'de> for Metadata<'_, '_> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Metadata<'_, '_> {
-    type Value = ();
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object of strings under __metadata__")
-    }
-    fn visit_unit<E>(self) -> Result<(), E> {
-        let message = "__metadata__ is null instead of an object";
-        let finding = Finding::new(Severity::Note, "null-metadata", message);
-        self.0.builder.finding(finding);
-        Ok(())
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let state = self.0;
-        while let Some(key) = map.next_key_seed(Text)? {
-            let value = map.next_value_seed(Text)?;
-            let place = state.place(&key).unwrap_or(START);
-            let metadata = state.builder.metadata();
-            let pushed = metadata.push_string(&key, &value, place, state.budget);
-            state.check::<_, A::Error>(pushed)?;
+    /// The next field of a tensor, with the colon if it is a known one.
+    #[inline]
+    fn field(&mut self, first: &mut bool) -> Result<Option<Field<'a>>> {
+        // What the official writers put, taken at once; `key` would find the same.
+        let tokens = &mut self.tokens;
+        if tokens.take_member(first, br#""dtype":"#) {
+            return Ok(Some(Field::Dtype));
         }
-        Ok(())
-    }
-}
-
-/// The object of one tensor.
-struct Tensor<'s, 'a, 'de>(&'s mut State<'a>, Cow<'de, str>);
-
-impl<'de> DeserializeSeed<'de> for Tensor<'_, '_, 'de> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Tensor<'_, '_, 'de> {
-    type Value = ();
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object with dtype, shape and data_offsets")
-    }
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        let Self(state, name) = self;
-        let outcome = tensor(state, &name, map);
-        if let Some(error) = state.error.take() {
-            let error = error.for_tensor(&name);
-            state.error = Some(match state.place(&name) {
-                Some(place) if error.offset().is_none() => error.at(place),
-                _ => error,
-            });
+        if tokens.take_member(first, br#""shape":"#) {
+            return Ok(Some(Field::Shape));
         }
-        outcome
+        if tokens.take_member(first, br#""data_offsets":"#) {
+            return Ok(Some(Field::DataOffsets));
+        }
+        let Some((_, key)) = tokens.key(first)? else {
+            return Ok(None);
+        };
+        let field = match &*key {
+            "dtype" => Field::Dtype,
+            "shape" => Field::Shape,
+            "data_offsets" => Field::DataOffsets,
+            _ => return Ok(Some(Field::Unknown(key))),
+        };
+        tokens.colon()?;
+        Ok(Some(field))
     }
-}
 
-fn tensor<'de, A: MapAccess<'de>>(
-    state: &mut State<'_>,
-    name: &Cow<'de, str>,
-    mut map: A,
-) -> Result<(), A::Error> {
-    let mut dtype = None;
-    let mut data_offsets = None;
-    let mut shape = false;
-    while let Some(field) = map.next_key_seed(Text)? {
-        let repeated = match &*field {
-            "dtype" => dtype.replace(map.next_value_seed(Text)?).is_some(),
-            "shape" => {
-                map.next_value_seed(Shape(state))?;
-                std::mem::replace(&mut shape, true)
-            }
-            "data_offsets" => data_offsets
-                .replace(map.next_value_seed(DataOffsets(state))?)
-                .is_some(),
+    #[inline]
+    fn push(&mut self, name: Name<'_>, code: Cow<'a, str>, data_offsets: [u64; 2]) -> Result<()> {
+        let dtype = match self.known {
+            (known, dtype) if known == code => dtype,
             _ => {
-                unknown_field(state, name, &field)?;
-                map.next_value::<IgnoredAny>()?;
-                false
+                let dtype = DType::from_safetensors(&code).unwrap_or(DType::Opaque);
+                if let Cow::Borrowed(code) = code {
+                    self.known = (code, dtype);
+                }
+                dtype
             }
         };
-        if repeated {
-            let error = Error::duplicate("field", &field);
-            return Err(state.fail(error));
-        }
-    }
-    let missing = |field| Error::missing("field", field);
-    let (Some(dtype), Some(data_offsets), true) = (&dtype, data_offsets, shape) else {
-        let field = if dtype.is_none() {
-            "dtype"
-        } else if shape {
-            "data_offsets"
-        } else {
-            "shape"
+        self.make_room(name.text)?;
+        let info = Info {
+            dtype,
+            code: &code,
+            shape: &self.shape,
+            data_offsets,
+            declared_at: name.place,
         };
-        return Err(state.fail(missing(field)));
-    };
-    let info = Info {
-        dtype,
-        shape: &state.shape,
-        data_offsets,
-        declared_at: state.place(name).unwrap_or(START),
-    };
-    let pushed = super::push(name, &info, state.file, state.builder, state.budget);
-    state.check(pushed)
-}
+        super::push(name.text, &info, self.file, self.builder, self.budget)
+    }
 
-fn unknown_field<E: serde::de::Error>(
-    state: &mut State<'_>,
-    name: &str,
-    field: &str,
-) -> Result<(), E> {
-    if !state.budget.is_lenient() {
-        let expected = "dtype, shape or data_offsets";
-        let error = Error::unexpected("a field", format!("{field:?}"), expected);
-        return Err(state.fail(error));
+    /// Makes room for the names to come, as many bytes of each byte of the header as so far: names make up
+    /// anything from none to nearly all of it, and growing step by step would leave room unused.
+    fn make_room(&mut self, name: &str) -> Result<()> {
+        let (used, free) = self.builder.text_room();
+        if free >= name.len() {
+            return Ok(());
+        }
+        let read = self.tokens.at().max(1);
+        let left = self.bytes.saturating_sub(read);
+        let expected = used.saturating_mul(left).checked_div(read);
+        let expected = match used {
+            // The first name stands for a sixteenth of the header.
+            0 => left
+                .checked_div(16)
+                .unwrap_or_default()
+                .min(name.len().saturating_mul(64)),
+            _ => expected.unwrap_or_default(),
+        };
+        let more = expected
+            .saturating_add(used / 64)
+            .saturating_add(name.len());
+        self.builder.reserve_text(more, self.budget)
     }
-    let message = format!("tensor {name:?} has the unknown field {field:?}");
-    state
-        .builder
-        .finding(Finding::new(Severity::Warning, "unknown-field", message));
-    Ok(())
-}
 
-/// A JSON number that is an unsigned integer written without fraction, exponent or sign.
-struct Unsigned<'s, 'a>(&'s mut State<'a>, &'static str);
+    fn unknown_field(&mut self, name: &str, field: &str) -> Result<()> {
+        if !self.budget.is_lenient() {
+            let expected = "dtype, shape or data_offsets";
+            return Err(Error::unexpected("a field", format!("{field:?}"), expected));
+        }
+        let message = format!("tensor {name:?} has the unknown field {field:?}");
+        self.builder
+            .finding(Finding::new(Severity::Warning, "unknown-field", message));
+        Ok(())
+    }
 
-impl<'de> DeserializeSeed<'de> for Unsigned<'_, '_> {
-    type Value = u64;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u64, D::Error> {
-        deserializer.deserialize_u64(self)
-    }
-}
-
-impl Visitor<'_> for Unsigned<'_, '_> {
-    type Value = u64;
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an unsigned integer")
-    }
-    fn visit_u64<E>(self, number: u64) -> Result<u64, E> {
-        Ok(number)
-    }
-    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<u64, E> {
-        let error = Error::unexpected(self.1, number, "an unsigned integer");
-        Err(self.0.fail(error))
-    }
-    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<u64, E> {
-        let error = Error::unexpected(self.1, format!("{number:?}"), "an unsigned integer");
-        Err(self.0.fail(error))
-    }
-}
-
-/// The list under `shape`, read into [`State::shape`].
-struct Shape<'s, 'a>(&'s mut State<'a>);
-
-impl<'de> DeserializeSeed<'de> for Shape<'_, '_> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Shape<'_, '_> {
-    type Value = ();
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a list of dimensions")
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        let state = self.0;
-        state.shape.clear();
-        while let Some(dimension) = list.next_element_seed(Unsigned(state, "a dimension"))? {
-            state.shape.push(dimension);
+    /// The list under `shape`, read into [`Reader::shape`].
+    fn shape(&mut self) -> Result<()> {
+        self.shape.clear();
+        let (mut numbers, before) = ([0; 8], self.tokens);
+        if let Some(rank) = self.tokens.take_numbers(&mut numbers) {
+            if to_u64(rank) <= Limit::Rank.of(self.budget.limits()) {
+                let numbers = numbers.get(..rank).unwrap_or_default();
+                self.shape.extend_from_slice(numbers);
+                return Ok(());
+            }
+            self.tokens = before;
+        }
+        self.tokens.list("a list of dimensions")?;
+        let mut first = true;
+        while self.tokens.item(&mut first)? {
+            let dimension = self.unsigned("a dimension")?;
+            self.shape.push(dimension);
             // Checked here, not in the builder: a rank bomb must not fill the list first.
-            let rank = to_u64(state.shape.len());
-            let allowed = state.budget.allow(Limit::Rank, rank);
-            state.check::<_, A::Error>(allowed)?;
+            let rank = to_u64(self.shape.len());
+            self.budget.allow(Limit::Rank, rank)?;
         }
         Ok(())
     }
-}
 
-/// The pair under `data_offsets`.
-struct DataOffsets<'s, 'a>(&'s mut State<'a>);
-
-impl<'de> DeserializeSeed<'de> for DataOffsets<'_, '_> {
-    type Value = [u64; 2];
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<[u64; 2], D::Error> {
-        deserializer.deserialize_seq(self)
+    /// The pair under `data_offsets`.
+    fn data_offsets(&mut self) -> Result<[u64; 2]> {
+        let (mut numbers, before) = ([0; 8], self.tokens);
+        match self.tokens.take_numbers(&mut numbers) {
+            Some(2) => return Ok([numbers[0], numbers[1]]),
+            _ => self.tokens = before,
+        }
+        self.tokens.list("a list of two offsets")?;
+        let mut first = true;
+        let mut pair = [0; 2];
+        for offset in &mut pair {
+            if !self.tokens.item(&mut first)? {
+                return Err(self.tokens.invalid(NOT_TWO));
+            }
+            *offset = self.unsigned("an offset")?;
+        }
+        if self.tokens.item(&mut first)? {
+            self.unsigned("an offset")?;
+            // Up to the end of the list, if it is near.
+            let _ = self.tokens.item(&mut first);
+            return Err(self.tokens.invalid(NOT_TWO));
+        }
+        Ok(pair)
     }
-}
 
-impl<'de> Visitor<'de> for DataOffsets<'_, '_> {
-    type Value = [u64; 2];
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a list of two offsets")
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<[u64; 2], A::Error> {
-        let state = self.0;
-        let begin = list.next_element_seed(Unsigned(state, "an offset"))?;
-        let end = list.next_element_seed(Unsigned(state, "an offset"))?;
-        let third = list.next_element_seed(Unsigned(state, "an offset"))?;
-        match (begin, end, third) {
-            (Some(begin), Some(end), None) => Ok([begin, end]),
-            _ => Err(A::Error::custom("data_offsets does not hold two offsets")),
+    /// An unsigned integer written without fraction, exponent or sign.
+    fn unsigned(&mut self, what: &'static str) -> Result<u64> {
+        const EXPECTED: &str = "an unsigned integer";
+        match self.tokens.number(EXPECTED)? {
+            Number::Unsigned(number) => Ok(number),
+            Number::Other(number) => {
+                let found = match (number.as_i64(), number.as_f64()) {
+                    (Some(number), _) => number.to_string(),
+                    (_, Some(number)) => format!("{number:?}"),
+                    _ => number.to_string(),
+                };
+                Err(Error::unexpected(what, found, EXPECTED))
+            }
         }
     }
 }
+
+const NOT_TWO: &str = "data_offsets does not hold two offsets";

@@ -14,6 +14,7 @@
 //! Left to others: opening files, shards, views, the writer.
 
 mod header;
+mod tokens;
 
 use crate::bytes::{Cursor, Span, to_u64};
 use crate::dtype::DType;
@@ -52,7 +53,7 @@ fn read_inner(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
         data: cursor.offset(),
     };
     header::read(header, file, &mut builder, budget)?;
-    builder.sort_names(budget)?;
+    builder.enter_names(budget)?;
     budget.look()?;
     check_tiling(&mut builder, file, budget)?;
     budget.look()?;
@@ -74,7 +75,9 @@ struct File {
 
 /// One tensor as the header states it.
 struct Info<'a> {
-    dtype: &'a str,
+    dtype: DType,
+    /// The name of the dtype.
+    code: &'a str,
     shape: &'a [u64],
     data_offsets: [u64; 2],
     declared_at: u64,
@@ -99,12 +102,11 @@ fn push(
         let what = "the start in data_offsets";
         Error::malformed(Malformed::Overflow { what })
     })?;
-    let dtype = DType::from_safetensors(info.dtype).unwrap_or(DType::Opaque);
     let draft = Draft {
         name,
-        dtype,
-        code: match dtype {
-            DType::Opaque => info.dtype,
+        dtype: info.dtype,
+        code: match info.dtype {
+            DType::Opaque => info.code,
             _ => "",
         },
         shape: info.shape,
@@ -121,18 +123,20 @@ fn push(
 fn note(name: &str, draft: &Draft<'_>, builder: &mut Builder) {
     let declared_at = draft.declared_at;
     if draft.dtype == DType::Opaque {
-        let message = format!(
-            "tensor {name:?} has the unknown dtype {:?}: only its bytes can be read",
-            draft.code
-        );
-        builder.finding(Finding::new(Severity::Warning, "unknown-dtype", message).at(declared_at));
+        builder.finding_at(Severity::Warning, "unknown-dtype", declared_at, || {
+            format!(
+                "tensor {name:?} has the unknown dtype {:?}: only its bytes can be read",
+                draft.code
+            )
+        });
     }
-    let alignment = to_u64(draft.dtype.block_bytes()).max(1);
-    if draft.span.start().checked_rem(alignment) != Some(0) && draft.dtype.block_elements() == 1 {
-        let message = format!("tensor {name:?} does not start at a multiple of its element size");
-        builder.finding(
-            Finding::new(Severity::Note, "misaligned-tensor", message).at(draft.span.start()),
-        );
+    // Elements that stand alone have sizes that are powers of two.
+    let start = draft.span.start();
+    let element = draft.dtype.block_bytes();
+    if draft.dtype.block_elements() == 1 && start.trailing_zeros() < element.trailing_zeros() {
+        builder.finding_at(Severity::Note, "misaligned-tensor", start, || {
+            format!("tensor {name:?} does not start at a multiple of its element size")
+        });
     }
 }
 

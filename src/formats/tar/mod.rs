@@ -35,6 +35,8 @@ pub struct Member {
 #[derive(Debug)]
 pub struct Archive {
     members: Vec<Member>,
+    /// Where the block of zeros stands that ends it, or the file ends.
+    end: u64,
     findings: Findings,
 }
 
@@ -54,6 +56,7 @@ impl Archive {
     pub fn read(bytes: &[u8], budget: &mut Budget) -> Result<Self> {
         let mut archive = Self {
             members: Vec::new(),
+            end: 0,
             findings: Findings::default(),
         };
         archive.read_members(bytes, budget).in_format(Format::Tar)?;
@@ -70,6 +73,30 @@ impl Archive {
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Member> {
         self.members.iter().find(|member| member.name == name)
+    }
+
+    /// Checks that the archive ends as one does, with a block of zeros. `tarfile` takes an archive without it,
+    /// and so misses that a copy broke off between two members; what it does read is judged by a scan.
+    ///
+    /// # Errors
+    /// `Malformed` if the block is missing; in lenient mode a finding.
+    pub fn expect_end(&mut self, bytes: &[u8], budget: &Budget) -> Result<()> {
+        let available = to_u64(bytes.len()).saturating_sub(self.end);
+        if available >= BLOCK {
+            return Ok(());
+        }
+        if !budget.is_lenient() {
+            return Err(Error::malformed(Malformed::Truncated {
+                what: "the block of zeros that ends an archive",
+                needed: BLOCK,
+                available,
+            })
+            .at(self.end));
+        }
+        let message = "the archive has no end: members may be missing";
+        let finding = Finding::new(Severity::Warning, "archive-end", message);
+        self.findings.push(finding.at(self.end));
+        Ok(())
     }
 
     /// What was odd.
@@ -129,6 +156,7 @@ impl Archive {
             // The padding of the last member may be cut: tarfile reads such files too.
             at = padded.unwrap_or(total).min(total);
         }
+        self.end = at;
         let rest = block(bytes, at).unwrap_or_default();
         if !total.is_multiple_of(BLOCK) || rest.iter().any(|&byte| byte != 0) {
             let message = "bytes follow the end of the archive, or its last block is cut";

@@ -47,6 +47,9 @@ const KNOWN: &[&str] = &[
 /// other kinds; `Limit` if the file needs more than allowed.
 pub fn read(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
     let archive = Archive::read(bytes, budget)?;
+    if let Some(other) = other(&archive) {
+        return Err(Error::unsupported("content:", other).at(0));
+    }
     let mut reader = Reader {
         bytes,
         archive: &archive,
@@ -77,6 +80,19 @@ pub fn read(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
         index: builder.finish(bytes, budget).in_format(format)?,
         inflated,
     })
+}
+
+/// What an archive is that others write, and that nobody could take for a checkpoint of torch.
+fn other(archive: &Archive<'_>) -> Option<&'static str> {
+    let mut names = archive.members().iter().map(|member| member.name);
+    if names.clone().any(|name| name.ends_with(".pkl")) {
+        return None;
+    }
+    if names.clone().any(|name| name == "model.weights.h5") {
+        return Some("a Keras model");
+    }
+    let some = !archive.members().is_empty();
+    (some && names.all(|name| name.ends_with(".npy"))).then_some("a NumPy archive (npz)")
 }
 
 /// The folder of the first member, which every member must share.
@@ -342,6 +358,7 @@ impl<'a> Reader<'a, '_> {
                 None => member.data,
             };
             storages.push(key, source, span, builder, budget)?;
+            budget.grow(&mut self.read)?;
             self.read.push(member.data.start());
         }
         storages.finish(budget)?;

@@ -7,9 +7,8 @@
 //!
 //! Source: torch 1.2.0 `torch/csrc/jit/pickler.cpp` (`pushTensorReference`).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
-use crate::bytes::to_u64;
 use crate::error::{Error, Result};
 use crate::formats::pickle::{Loaded, NodeId, Tree, Value};
 use crate::limits::Budget;
@@ -28,7 +27,7 @@ pub(super) fn read(loaded: &Loaded<'_>, budget: &mut Budget) -> Result<Vec<Tenso
     let mut attributes = Vec::new();
     let mut walk = Walk {
         tree: &loaded.tree,
-        entered: HashSet::new(),
+        entered: HashMap::new(),
         left: loaded.length.saturating_mul(MOST_NAMES),
     };
     for &value in values {
@@ -44,7 +43,7 @@ const MOST_NAMES: usize = 4;
 struct Walk<'t, 'a> {
     tree: &'t Tree<'a>,
     /// Containers are entered once.
-    entered: HashSet<NodeId>,
+    entered: HashMap<NodeId, ()>,
     /// Bytes that are left for names.
     left: usize,
 }
@@ -62,7 +61,8 @@ impl Walk<'_, '_> {
                 found.push((name, number));
                 continue;
             }
-            if !self.entered.insert(node) {
+            budget.grow_map(&mut self.entered)?;
+            if self.entered.insert(node, ()).is_some() {
                 continue;
             }
             let left = &mut self.left;
@@ -72,11 +72,10 @@ impl Walk<'_, '_> {
                     return Ok(());
                 };
                 *left = less;
-                budget.spend_heap(to_u64(needed))?;
                 budget.grow(&mut rest)?;
                 let path = match part {
-                    "" => name.clone(),
-                    part => format!("{name}.{part}"),
+                    "" => budget.join(&[&name])?,
+                    part => budget.join(&[&name, ".", part])?,
                 };
                 rest.push((path, child));
                 Ok(())

@@ -111,8 +111,11 @@ fn read_plan(bytes: &[u8], budget: &mut Budget) -> Result<Plan> {
             let count = to_u64(plan.tensors.len()).saturating_add(1);
             budget.allow(Limit::Tensors, count)?;
             let tensor = reader.tensor(name, value, &stored, budget);
-            plan.tensors.push(tensor.for_tensor(name)?);
+            let tensor = tensor.for_tensor(name)?;
+            budget.grow(&mut plan.tensors)?;
+            plan.tensors.push(tensor);
         } else if let Some(stored) = stored.get(&(name, Vec::new())) {
+            budget.grow(&mut plan.values)?;
             plan.values.push((name.to_owned(), stored.clone()));
         }
     }
@@ -160,7 +163,8 @@ impl<'t> Reader<'t, '_> {
             {
                 return Err(Error::unsupported("transformed chunks of", name));
             }
-            budget.spend_heap(to_u64(file.len()).saturating_add(128))?;
+            budget.spend_heap(to_u64(file.len()))?;
+            budget.grow_map(&mut storage)?;
             if storage.insert((name, offsets), stored).is_some() {
                 return Err(Error::duplicate("chunk", name));
             }

@@ -100,7 +100,7 @@ pub(super) fn read(
         note_unused(&storages, builder);
     }
     sample_inputs(reader, builder, budget)?;
-    for member in reader.members_under("models/").collect::<Vec<_>>() {
+    for member in budget.collect(reader.members_under("models/"))? {
         reader.mark_read(&member);
     }
     Ok(())
@@ -113,10 +113,7 @@ fn sample_inputs(
     budget: &mut Budget,
 ) -> Result<()> {
     let mut tensors: usize = 0;
-    for member in reader
-        .members_under("data/sample_inputs/")
-        .collect::<Vec<_>>()
-    {
+    for member in budget.collect(reader.members_under("data/sample_inputs/"))? {
         let inflated = inflate(reader.bytes, &member, budget)?;
         let contents = match &inflated {
             Some(buffer) => buffer.bytes(),

@@ -86,7 +86,20 @@ impl Sink for Listener<'_> {
             return;
         };
         let stated = (storage.element_bytes, storage.elements);
-        let known = self.storages.insert(storage.key.into_owned(), stated);
+        // Keys that are known are not copied again: a memo may give one a million times.
+        let known = match self.storages.get(storage.key.as_ref()) {
+            Some(&known) => Some(known),
+            None => {
+                let mut key = String::new();
+                let copied = key.try_reserve_exact(storage.key.len());
+                if copied.is_err() || self.storages.try_reserve(1).is_err() {
+                    self.error.get_or_insert(Error::out_of_memory());
+                    return;
+                }
+                key.push_str(&storage.key);
+                self.storages.insert(key, stated)
+            }
+        };
         if known.is_some_and(|known| known != stated) {
             let error = Error::malformed(Malformed::Mismatch {
                 what: "the elements of a storage stated twice",

@@ -74,10 +74,10 @@ pub(super) fn read(
         .at(member.data.start())?;
     note_unused(&storages, builder);
     // torch reads them when it reports an error in the code.
-    for pickle in reader.members_under("debug/").collect::<Vec<_>>() {
+    for pickle in budget.collect(reader.members_under("debug/"))? {
         reader.walk(&pickle, builder, budget)?;
     }
-    for member in reader.members_under("libs/").collect::<Vec<_>>() {
+    for member in budget.collect(reader.members_under("libs/"))? {
         reader.mark_read(&member);
     }
     let message = "the archive holds TorchScript code, which torch.jit.load compiles";
@@ -139,7 +139,7 @@ impl Model<'_> {
             for (_, submodule) in list(module, "submodules") {
                 let name = name(submodule)?;
                 budget.grow(&mut modules)?;
-                let path = self.join(&prefix, name, ".")?;
+                let path = self.join(&[&prefix, name, "."], budget)?;
                 modules.push((path, submodule));
             }
         }
@@ -155,8 +155,10 @@ impl Model<'_> {
     }
 
     /// A name below a path, within what names may take.
-    fn join(&mut self, path: &str, name: &str, end: &str) -> Result<String> {
-        let bytes = path.len().saturating_add(name.len());
+    fn join(&mut self, parts: &[&str], budget: &mut Budget) -> Result<String> {
+        let bytes = parts
+            .iter()
+            .fold(0, |sum: usize, part| sum.saturating_add(part.len()));
         self.left = self.left.checked_sub(bytes).ok_or_else(|| {
             Error::malformed(Malformed::OutOfRange {
                 what: "the bytes of one more name",
@@ -164,7 +166,7 @@ impl Model<'_> {
                 expected: "names of at most four times the message in all",
             })
         })?;
-        Ok(format!("{path}{name}{end}"))
+        budget.join(parts)
     }
 
     /// The names and numbers of a module's own tensors: parameters, and from torch 1.2 on attributes.
@@ -176,13 +178,13 @@ impl Model<'_> {
     ) -> Result<Vec<(String, u64)>> {
         let mut tensors = Vec::new();
         for (_, parameter) in list(module, "parameters") {
-            let name = self.join(prefix, name(parameter)?, "")?;
+            let name = self.join(&[prefix, name(parameter)?], budget)?;
             let id = field(parameter, "tensorId", "tensor_id");
             budget.grow(&mut tensors)?;
             tensors.push((name, id.map_or(Some(0), integer).unwrap_or(u64::MAX)));
         }
         for (_, attribute) in list(module, "attributes") {
-            let name = self.join(prefix, name(attribute)?, "")?;
+            let name = self.join(&[prefix, name(attribute)?], budget)?;
             let id = attribute.get("id").map_or(Some(0), integer);
             let slot = id.and_then(|id| self.attributes.get_mut(usize::try_from(id).ok()?));
             let values = slot.and_then(Option::take).ok_or_else(|| {
@@ -191,7 +193,7 @@ impl Model<'_> {
             })?;
             for (part, number) in values {
                 budget.grow(&mut tensors)?;
-                tensors.push((self.join(&name, &part, "")?, number));
+                tensors.push((self.join(&[&name, &part], budget)?, number));
             }
         }
         Ok(tensors)

@@ -190,7 +190,6 @@ pub(super) fn scalar(
     endian: Endian,
     id: NodeId,
 ) -> Result<Option<(ValueType, Vec<u8>)>> {
-    let mut bytes = data(tree, id)?.into_owned();
     let value_type = match dtype {
         DType::BOOL => ValueType::Bool,
         DType::I8 => ValueType::I8,
@@ -205,21 +204,25 @@ pub(super) fn scalar(
         DType::F64 => ValueType::F64,
         _ => return Ok(None),
     };
+    // A text of Latin-1 has at most two bytes for each; a memo may give a long one to a million scalars.
+    let most = to_u64(dtype.block_bytes()).saturating_mul(2);
+    if most_bytes(tree, id) > most {
+        return Err(unexpected("longer than its dtype"));
+    }
+    let mut bytes = data(tree, id)?;
     if bytes.len() != dtype.block_bytes() {
         let found = format!("{} bytes long", bytes.len());
         let expected = "as long as its dtype";
         return Err(Error::unexpected("a scalar", found, expected));
     }
     if endian == Endian::Big {
-        bytes.reverse();
+        bytes.to_mut().reverse();
     }
     if let (DType::F16, Some(&half)) = (dtype, bytes.first_chunk()) {
-        bytes = half::f16::from_le_bytes(half)
-            .to_f32()
-            .to_le_bytes()
-            .to_vec();
+        let wide = half::f16::from_le_bytes(half).to_f32().to_le_bytes();
+        bytes = Cow::Owned(wide.to_vec());
     }
-    Ok(Some((value_type, bytes)))
+    Ok(Some((value_type, bytes.into_owned())))
 }
 
 /// How many bytes decoded data takes at most: what [`data`] may allocate.
@@ -235,7 +238,10 @@ pub(super) fn most_bytes(tree: &Tree<'_>, id: NodeId) -> u64 {
 
 /// UTF-8 of characters below 256, as the bytes that they stand for.
 fn latin1(text: &[u8]) -> Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len());
+    let mut bytes = Vec::new();
+    bytes
+        .try_reserve_exact(text.len())
+        .map_err(|_| Error::out_of_memory())?;
     let mut rest = text.iter();
     while let Some(&first) = rest.next() {
         bytes.push(match first {

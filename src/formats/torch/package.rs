@@ -25,7 +25,7 @@ pub(super) fn read(
     reader.check_version(builder, budget)?;
     let endian = reader.endian(budget)?;
     let mut storages = reader.storages(&[(".data/", ".storage")], endian, builder, budget)?;
-    let members: Vec<_> = reader.members_under("").collect();
+    let members = budget.collect(reader.members_under(""))?;
     let mut code: u64 = 0;
     for member in members {
         let inner = member.name.strip_prefix(reader.prefix).unwrap_or_default();

@@ -81,10 +81,8 @@ fn debug_pickles(
     builder: &mut Builder,
     budget: &mut Budget,
 ) -> Result<()> {
-    let members: Vec<_> = reader
-        .members_under("code/")
-        .filter(|member| member.name.ends_with(".debug_pkl"))
-        .collect();
+    let members = reader.members_under("code/");
+    let members = budget.collect(members.filter(|member| member.name.ends_with(".debug_pkl")))?;
     for member in members {
         reader.walk(&member, builder, budget)?;
     }

@@ -247,7 +247,7 @@ fn insert<T>(
     what: &'static str,
     budget: &mut Budget,
 ) -> Result<()> {
-    budget.spend_heap(to_u64(size_of::<T>()).saturating_add(32))?;
+    budget.grow_map(map)?;
     match map.insert(key, value) {
         None => Ok(()),
         Some(_) => Err(Error::duplicate(what, &key.to_string())),

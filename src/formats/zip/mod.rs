@@ -126,18 +126,19 @@ fn check_names<'a>(members: &[Member<'a>], budget: &mut Budget) -> Result<()> {
 
 /// Names the first of the names that repeat, in their order.
 #[cold]
-fn name_repeated(members: &[Member<'_>], budget: &mut Budget) -> Result<()> {
-    let mut sorted: Vec<&Member<'_>> = Vec::new();
+fn name_repeated<'a>(members: &[Member<'a>], budget: &mut Budget) -> Result<()> {
+    let mut sorted: Vec<&Member<'a>> = Vec::new();
     budget.reserve(&mut sorted, members.len())?;
     sorted.extend(members);
-    let folded = |member: &Member<'_>| -> Vec<u8> {
+    let folded = |member: &Member<'a>| {
         let name = member.name.trim_end_matches('/');
-        name.bytes().map(|byte| byte.to_ascii_lowercase()).collect()
+        name.bytes().map(|byte| byte.to_ascii_lowercase())
     };
-    sorted.sort_by_cached_key(|member| folded(member));
+    let place = |member: &Member<'_>| member.declared_at;
+    sorted.sort_unstable_by(|a, b| folded(a).cmp(folded(b)).then(place(a).cmp(&place(b))));
     for pair in sorted.windows(2) {
         let &[first, second] = pair else { continue };
-        if folded(first) == folded(second) {
+        if folded(first).eq(folded(second)) {
             let later = first.declared_at.max(second.declared_at);
             return Err(Error::duplicate("member", second.name).at(later));
         }
@@ -155,7 +156,7 @@ fn check_tiling(
     let mut order: Vec<&Member<'_>> = Vec::new();
     budget.reserve(&mut order, members.len())?;
     order.extend(members);
-    order.sort_by_key(|member| member.header_at);
+    order.sort_unstable_by_key(|member| (member.header_at, member.declared_at));
     let mut end = 0;
     let mut previous: Option<&Member<'_>> = None;
     let starts = order

@@ -9,6 +9,7 @@ use std::io::Read;
 
 use super::Method;
 use crate::bytes::{Buffer, Cursor, to_u64, to_usize};
+use crate::error::{Error, Result};
 
 const SIGNATURE: &[u8] = b"PK\x03\x04";
 
@@ -70,18 +71,21 @@ fn header(bytes: &[u8], start: usize) -> Option<Remains<'_>> {
 }
 
 /// Inflates as much as there is, at most `most` bytes.
-#[must_use]
-pub fn inflate_prefix(rest: &[u8], most: usize) -> Buffer {
+///
+/// # Errors
+/// `Io` if the machine has no memory left.
+pub fn inflate_prefix(rest: &[u8], most: usize) -> Result<Buffer> {
     let mut inflated = Vec::new();
     let mut decoder = flate2::bufread::DeflateDecoder::new(rest).take(to_u64(most));
     // Broken data ends it: what came before counts.
     let mut step = vec![0; 4096];
     while let Ok(read @ 1..) = decoder.read(&mut step) {
+        inflated
+            .try_reserve(read)
+            .map_err(|_| Error::out_of_memory())?;
         inflated.extend_from_slice(step.get(..read).unwrap_or_default());
     }
-    let mut buffer = Buffer::zeroed(inflated.len()).unwrap_or_default();
-    if buffer.bytes().len() == inflated.len() {
-        buffer.bytes_mut().copy_from_slice(&inflated);
-    }
-    buffer
+    let mut buffer = Buffer::zeroed(inflated.len())?;
+    buffer.bytes_mut().copy_from_slice(&inflated);
+    Ok(buffer)
 }

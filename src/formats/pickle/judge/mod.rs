@@ -246,9 +246,12 @@ impl Judge {
                 continue;
             };
             let looked_at = &mut self.looked_at;
-            let seen = looked_at
-                .insert((part, known), pairs.len())
-                .unwrap_or_default();
+            // Without memory for the note the whole state is looked at again.
+            let seen = match looked_at.try_reserve(1) {
+                Ok(()) => looked_at.insert((part, known), pairs.len()),
+                Err(_) => None,
+            };
+            let seen = seen.unwrap_or_default();
             let new = pairs.get(seen..).unwrap_or_default();
             if let Some(name) = states::planted(tree, new, known) {
                 let message = format!("a state plants {name:?}, which the next opcode would call");

@@ -25,7 +25,7 @@ impl Machine<'_, '_> {
     /// One unpickler takes floats with spaces and underscores and beyond all bounds, the next does not.
     pub(super) fn float(&mut self, line: &[u8]) -> Result<f64> {
         text::float(line).or_else(|error| {
-            let plain = text::plain(line);
+            let plain = text::plain(line, self.budget)?;
             let value = std::str::from_utf8(&plain).ok();
             let Some(value) = value.and_then(|value| value.parse().ok()) else {
                 return Err(error);
@@ -39,7 +39,7 @@ impl Machine<'_, '_> {
         let index = match text::integer(digits, self.budget) {
             Err(error) if error.kind() == ErrorKind::Malformed && text::is_odd_integer(digits) => {
                 self.refuse(error);
-                text::integer(&text::plain(digits), self.budget)?
+                text::integer(&text::plain(digits, self.budget)?, self.budget)?
             }
             index => index?,
         };

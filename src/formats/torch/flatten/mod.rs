@@ -7,7 +7,7 @@
 
 mod push;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::bytes::{Endian, Span, to_u64};
 use crate::dtype::DType;
@@ -49,10 +49,14 @@ pub(super) fn tensors(
     budget: &mut Budget,
 ) -> Result<()> {
     let values = loaded.tree.written();
-    // Most tensors have a storage of their own.
+    // Most tensors have a storage of their own, and one or two dimensions.
     if builder.is_empty() {
-        builder.reserve(storages.len(), budget)?;
+        let dimensions = storages.len().saturating_mul(2);
+        builder.reserve(storages.len(), dimensions, budget)?;
     }
+    let mut on_path = Vec::new();
+    budget.reserve(&mut on_path, loaded.tree.len())?;
+    on_path.resize(loaded.tree.len(), false);
     let mut walk = Walk {
         tree: &loaded.tree,
         stream,
@@ -63,10 +67,11 @@ pub(super) fn tensors(
         budget,
         path: stream.prefix.to_owned(),
         open: Vec::new(),
-        on_path: vec![false; loaded.tree.len()],
+        on_path,
         visits_left: values.saturating_mul(4).saturating_add(64),
-        metadata: HashSet::new(),
+        metadata: HashMap::new(),
         metadata_full: false,
+        decoded_left: to_u64(loaded.length),
         names_left: to_u64(loaded.length)
             .saturating_mul(NAMES_PER_BYTE)
             .saturating_add(64 * 1024),
@@ -103,8 +108,11 @@ struct Walk<'t, 'a, 's, 'k> {
     open: Vec<Open<'t>>,
     on_path: Vec<bool>,
     visits_left: u64,
-    metadata: HashSet<String>,
+    /// The paths of the values listed so far.
+    metadata: HashMap<String, ()>,
     metadata_full: bool,
+    /// Bytes that arrays written as text may still decode to: a memo could give one text to a million.
+    decoded_left: u64,
     /// Bytes that names may still take: a long key over many values must not multiply.
     names_left: u64,
 }
@@ -114,7 +122,7 @@ impl<'t> Walk<'t, '_, '_, '_> {
         self.visit(root)?;
         while let Some(open) = self.open.last_mut() {
             self.path.truncate(open.path);
-            match open.children.next(self.tree) {
+            match open.children.next(self.tree, self.budget)? {
                 Some((label, child)) => {
                     self.extend_path(&label)?;
                     self.visit(child)?;
@@ -135,6 +143,13 @@ impl<'t> Walk<'t, '_, '_, '_> {
     fn extend_path(&mut self, label: &Label<'_>) -> Result<()> {
         let before = self.path.len();
         use std::fmt::Write as _;
+        let room = match label {
+            Label::Text(text) => text.len(),
+            Label::Described(text) => text.len(),
+            Label::Number(_) | Label::Place(_) => 0,
+        };
+        // A number has at most 20 digits.
+        self.budget.room(&mut self.path, room.saturating_add(24))?;
         // A key of the outermost container stands alone, even an empty one.
         if self.open.len() > 1 {
             self.path.push('.');
@@ -198,7 +213,8 @@ impl<'t> Walk<'t, '_, '_, '_> {
                     .finding(Finding::new(Severity::Note, code, message));
                 let parts = parts.into_iter();
                 let parts = parts.map(|(name, part)| (Label::Text(name), part));
-                self.enter(node, parts.collect::<Vec<_>>().into())
+                let parts = self.budget.collect(parts)?;
+                self.enter(node, parts.into())
             }
             Rebuilt::Scalar(dtype, endian, data) => self.numpy_scalar(dtype, endian, data),
             Rebuilt::Unknown(function) if !self.is_on_path(node) => {
@@ -209,7 +225,7 @@ impl<'t> Walk<'t, '_, '_, '_> {
                 );
                 self.builder
                     .finding(Finding::new(Severity::Warning, "unknown-rebuild", message));
-                match children(self.tree, node) {
+                match children(self.tree, node, self.budget)? {
                     Some(children) => self.enter(node, children),
                     None => Ok(()),
                 }
@@ -219,7 +235,7 @@ impl<'t> Walk<'t, '_, '_, '_> {
                 self.note_cycle();
                 Ok(())
             }
-            _ => match children(self.tree, node) {
+            _ => match children(self.tree, node, self.budget)? {
                 Some(children) => self.enter(node, children),
                 None => self.scalar(node),
             },
@@ -250,12 +266,14 @@ impl<'t> Walk<'t, '_, '_, '_> {
         }
         let depth = to_u64(self.open.len()).saturating_add(1);
         self.budget.allow(Limit::Nesting, depth)?;
+        // What the list of children was charged when it was made.
+        let charged = to_u64(children.bytes());
         if self.mark(node, true) {
+            self.budget.refund_heap(charged);
             self.note_cycle();
             return Ok(());
         }
-        let charged = to_u64(children.bytes());
-        self.budget.spend_heap(charged)?;
+        self.budget.grow(&mut self.open)?;
         self.open.push(Open {
             node,
             children,
@@ -303,9 +321,9 @@ impl<'t> Walk<'t, '_, '_, '_> {
             return self.note_full();
         }
         self.names_left = self.names_left.saturating_sub(cost);
-        self.budget
-            .spend_heap(to_u64(self.path.len()).saturating_add(48))?;
-        if !self.metadata.insert(self.path.clone()) {
+        self.budget.grow_map(&mut self.metadata)?;
+        let path = self.budget.join(&[&self.path])?;
+        if self.metadata.insert(path, ()).is_some() {
             let message = format!("two values have the path {:?}", shortened(&self.path));
             self.builder
                 .finding(Finding::new(Severity::Note, "repeated-path", message));
@@ -349,11 +367,10 @@ impl<'t> Walk<'t, '_, '_, '_> {
             return Ok(());
         }
         let companions = spec.companions.into_iter();
-        let mut inner: Vec<_> = companions
-            .map(|(label, node)| (Label::Text(label), node))
-            .collect();
+        let companions = companions.map(|(label, node)| (Label::Text(label), node));
+        let mut inner = self.budget.collect(companions)?;
         if let Some(state) = spec.state {
-            state_children(self.tree, state, &mut inner);
+            state_children(self.tree, state, &mut inner, self.budget)?;
         }
         if self.is_on_path(node) {
             self.note_cycle();

@@ -87,6 +87,11 @@ impl Walk<'_, '_, '_, '_> {
             return Ok(array);
         }
         let decoded = numpy::most_bytes(self.tree, node);
+        let what = "the decoded bytes of all arrays written as text";
+        self.decoded_left = self
+            .decoded_left
+            .checked_sub(decoded)
+            .ok_or_else(|| Error::limit(what, decoded, self.decoded_left))?;
         self.budget.spend_inflated(decoded)?;
         let bytes = numpy::data(self.tree, node)?;
         let (source, span) = match self.tree.bytes_offset(node) {
@@ -111,7 +116,7 @@ impl Walk<'_, '_, '_, '_> {
             span,
             storage,
         };
-        self.budget.spend_heap(64)?;
+        self.budget.grow_map(&mut self.arrays)?;
         self.arrays.insert(node, array);
         Ok(array)
     }
