@@ -3,7 +3,8 @@
 //!
 //! The ways of opening list the same tensors, metadata, findings and verdict, or all fail with the same error.
 //! The scanner, which looks at more, finds at least what opening finds and judges (offsets aside: those of a
-//! checkpoint in a tar archive count from its own start); a file that it calls safe is safe to open. A conversion takes every tensor listed, no other.
+//! checkpoint in a tar archive count from its own start); a file that it calls safe is safe to open. A
+//! conversion takes every tensor listed, no other.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
