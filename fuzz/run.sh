@@ -1,34 +1,49 @@
 #!/usr/bin/env bash
-# Fuzzes every target for some seconds: `fuzz/run.sh SECONDS [TARGET…]`.
+# Replays all seeds, then fuzzes: `fuzz/run.sh SECONDS [TARGET…]`; every target if none is named.
 #
-# Without a sanitizer and on the stable compiler, for volume; overflow checks and debug assertions
+# Without a sanitizer, for volume, on whatever compiler is the default; overflow checks and debug assertions
 # are on. For depth: `cargo +nightly fuzz run TARGET` adds AddressSanitizer. Seeds are the test files
-# themselves and `fuzz/seeds`.
+# themselves, and what fuzzing added to them, `fuzz/seeds/TARGET` (see `minimise.sh`).
+#
+# FUZZ_JOBS targets run at a time (2). MAX_LEN bounds the inputs, in bytes (65536): small ones are run more
+# often. Prints executions for each target and in all; FUZZ_LOG names a file that gets the same lines.
 set -euo pipefail
 cd "$(dirname "$0")"
+. ./targets.sh
 seconds=${1:?seconds}
 shift
 targets=("$@")
-if [ ${#targets[@]} -eq 0 ]; then
-    mapfile -t targets < <(sed -n 's/^name = "\(.*\)"$/\1/p' Cargo.toml | tail -n +2)
-fi
+[ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(all_targets)
+
+cargo fuzz build -s none
+work=$(mktemp -d -p "$memory")
+trap 'rm -rf "$work"' EXIT
+
+# Replays the seeds of a target, then fuzzes it; says how many inputs were run.
+fuzz() {
+    local target=$1 log=$work/$1.log started=$SECONDS
+    local options=(-timeout=10 -rss_limit_mb=2048 "-max_len=${MAX_LEN:-65536}" -verbosity=1
+        "-artifact_prefix=artifacts/$target/" -print_final_stats=1)
+    mkdir -p "corpus/$target" "artifacts/$target" "$work/$target"
+    mapfile -t seeds < <(seeds_of "$target")
+    export TMPDIR=$work/$target
+    if ! { "$binaries/$target" "${options[@]}" -runs=0 "corpus/$target" "${seeds[@]}" &&
+        "$binaries/$target" "${options[@]}" -max_total_time=$((seconds + SECONDS - started)) \
+            "corpus/$target" "${seeds[@]}"; } >"$log" 2>&1; then
+        tail -n 40 "$log"
+        echo "$target crashed: fuzz/artifacts/$target"
+        touch "$work/failed"
+        return
+    fi
+    local executions
+    executions=$(awk '/number_of_executed_units/ { sum += $2 } END { print sum }' "$log")
+    printf '%-22s %12d executions\n' "$target" "$executions" | tee -a "$work/executions" ${FUZZ_LOG:+"$FUZZ_LOG"}
+}
+
 for target in "${targets[@]}"; do
-    corpus=corpus/$target
-    mkdir -p "$corpus"
-    seeds=()
-    format=${target%_agrees}
-    for folder in "seeds/$target" "../tests/files/$format" "../tests/files/malformed/$format"; do
-        [ -d "$folder" ] && seeds+=("$folder")
-    done
-    if [ "$target" = detect ] || [ "$target" = zip ] || [ "$target" = scan ]; then
-        seeds+=(../tests/files/torch ../tests/files/gguf ../tests/files/safetensors ../tests/files/malformed/pickle)
-    fi
-    echo "== fuzz $target, $seconds s"
-    cargo fuzz run -s none "$target" "$corpus" "${seeds[@]}" -- \
-        -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 -verbosity=1 \
-        -print_final_stats=1 2>&1 | { grep -E 'panicked|ERROR|SUMMARY|artifact|stat::number_of_executed_units|stat::peak_rss|Test unit written' || true; }
-    if [ -n "$(ls -A "artifacts/$target" 2>/dev/null)" ]; then
-        echo "a crash of $target stands in fuzz/artifacts/$target"
-        exit 1
-    fi
+    while [ "$(jobs -rp | wc -l)" -ge "${FUZZ_JOBS:-2}" ]; do wait -n; done
+    fuzz "$target" &
 done
+wait
+[ ! -e "$work/failed" ] || exit 1
+awk '{ sum += $2 } END { printf "%-22s %12d executions\n", "all", sum }' "$work/executions"

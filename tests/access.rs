@@ -99,6 +99,23 @@ fn assert_same(model: &Checkpoint, expected: &Checkpoint, what: &str) {
     }
 }
 
+/// Found by the fuzz target `inspect` on 2026-11-25.
+#[test]
+fn an_absurd_header_length_is_one_error_however_the_file_is_reached() {
+    // No format by its start; as safetensors, a header of 47 GB that begins rightly.
+    let bytes = b"\x02\0\0\0\x0b\0\0\0{}\x01".to_vec();
+    let in_memory = options().from_bytes(bytes.clone()).unwrap_err();
+    let lazily = options().from_reader(Recorded::new(bytes)).unwrap_err();
+    assert_eq!(lazily.kind(), ErrorKind::Unsupported);
+    assert_eq!(lazily.to_string(), in_memory.to_string());
+    // A text pickle: the same bytes say 8 GB and more to whoever takes them for a length.
+    let pickle = b"(dp0\nS'a{'\np1\nI1\ns.".to_vec();
+    assert_eq!(pickle[8], b'{');
+    let in_memory = options().from_bytes(pickle.clone()).unwrap();
+    let lazily = options().from_reader(Recorded::new(pickle)).unwrap();
+    assert_same(&lazily, &in_memory, "a text pickle");
+}
+
 #[test]
 fn every_way_to_the_bytes_gives_the_same_tensors() {
     for path in files() {

@@ -139,3 +139,22 @@ fn a_difference_says_how_large_and_where() {
     let found = narrow.difference(&other.narrow(1, 1..).unwrap()).unwrap();
     assert_eq!((found.values, found.largest, found.at), (1, 0.5, Some(2)));
 }
+
+/// Found by the fuzz target `accessors` on 2026-11-25: 76 bytes that took years.
+#[test]
+fn tensors_without_elements_are_compared_at_once() {
+    let header = r#"{"x":{"dtype":"F32","shape":[1152921504606846976,0],"data_offsets":[0,0]}}"#;
+    let file = support::safetensors::build(header, &[]);
+    let little = Checkpoint::from_bytes(file).unwrap();
+    let little = little.tensor("x").unwrap();
+    assert_eq!(little.difference(&little).unwrap().values, 0);
+    assert!(little.has_same_elements(&little).unwrap());
+    let file = support::gguf::Gguf {
+        big_endian: true,
+        ..support::gguf::Gguf::default()
+    };
+    let file = file.tensor("x", &[0, 1 << 60], 0, &[]).build();
+    let big = Checkpoint::from_bytes(file).unwrap();
+    let big = big.tensor("x").unwrap();
+    assert!(big.has_same_elements(&little).unwrap());
+}

@@ -3,13 +3,12 @@
 //! The walk is deterministic, and its events come in the order of their offsets.
 #![no_main]
 
-mod common;
-
 use libfuzzer_sys::fuzz_target;
 use weighbridge::Strictness;
 use weighbridge::formats::pickle::{Event, Tree, walk};
 use weighbridge::formats::torch::distributed;
 use weighbridge::limits::Budget;
+use weighbridge_fuzz::using::{limits, open_and_use};
 
 fuzz_target!(|data: &[u8]| {
     let walk = || {
@@ -19,14 +18,14 @@ fuzz_target!(|data: &[u8]| {
             data,
             0,
             &mut sink,
-            &mut Budget::new(common::limits(), Strictness::Strict),
+            &mut Budget::new(limits(), Strictness::Strict),
         );
         (offsets, result.map_err(|error| error.to_string()))
     };
     let (offsets, result) = walk();
     assert!(offsets.is_sorted());
     assert_eq!((offsets, result), walk());
-    let mut budget = Budget::new(common::limits(), Strictness::Strict);
+    let mut budget = Budget::new(limits(), Strictness::Strict);
     let _ = distributed::read(data, &mut budget);
-    common::open_and_use(data);
+    open_and_use(data);
 });

@@ -2,17 +2,16 @@
 //! fuzzer does not have to guess it.
 #![no_main]
 
-mod common;
-
 use libfuzzer_sys::fuzz_target;
+use weighbridge_fuzz::using::open_and_use;
 
 fuzz_target!(|data: &[u8]| {
-    common::open_and_use(data);
+    open_and_use(data);
     let end = data
         .iter()
         .rposition(|&byte| byte == b'}')
         .map_or(0, |at| at + 1);
     let mut file = (end as u64).to_le_bytes().to_vec();
     file.extend_from_slice(data);
-    common::open_and_use(&file);
+    open_and_use(&file);
 });

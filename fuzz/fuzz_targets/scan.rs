@@ -4,13 +4,12 @@
 //! is no model at all; a payload behind it stays found.
 #![no_main]
 
-mod common;
-
 use libfuzzer_sys::fuzz_target;
-use weighbridge::{OpenOptions, Scanner, Severity, Verdict};
+use weighbridge::{Scanner, Severity, Verdict};
+use weighbridge_fuzz::using::{limits, options};
 
 fuzz_target!(|data: &[u8]| {
-    let scanner = Scanner::new().limits(common::limits());
+    let scanner = Scanner::new().limits(limits());
     let report = scanner.bytes(data);
     let again = scanner.bytes(data);
     assert_eq!(report.findings.as_slice(), again.findings.as_slice());
@@ -23,9 +22,7 @@ fuzz_target!(|data: &[u8]| {
             _ => None,
         });
     assert_eq!(report.verdict(), worst.max().unwrap_or_default());
-    let options = OpenOptions::new()
-        .limits(common::limits())
-        .allow_dangerous(true);
+    let options = options();
     // The description of a distributed checkpoint opens as a folder, not alone.
     let distributed = report.content == "torch-distributed";
     if let Ok(model) = options.from_bytes(data.to_vec()) {

@@ -1,12 +1,11 @@
 //! Any bytes behind a header whose checksum is right.
 #![no_main]
 
-mod common;
-
 use libfuzzer_sys::fuzz_target;
 use weighbridge::Strictness;
 use weighbridge::formats::tar::Archive;
 use weighbridge::limits::Budget;
+use weighbridge_fuzz::using::{limits, open_and_use};
 
 /// Sets the checksum of every block that could be a header, as far as the chain goes.
 fn mend(file: &mut [u8]) {
@@ -22,11 +21,11 @@ fn mend(file: &mut [u8]) {
 fuzz_target!(|data: &[u8]| {
     let mut file = data.to_vec();
     mend(&mut file);
-    let mut budget = Budget::new(common::limits(), Strictness::Strict);
+    let mut budget = Budget::new(limits(), Strictness::Strict);
     if let Ok(archive) = Archive::read(&file, &mut budget) {
         for member in archive.members() {
             assert!(member.data.slice(&file).is_some(), "a member is outside");
         }
     }
-    common::open_and_use(&file);
+    open_and_use(&file);
 });

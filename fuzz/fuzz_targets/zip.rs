@@ -1,22 +1,18 @@
 //! Any bytes behind the first signature of an archive.
 #![no_main]
 
-mod common;
-
 use libfuzzer_sys::fuzz_target;
 use weighbridge::Strictness;
 use weighbridge::formats::zip::Archive;
 use weighbridge::limits::Budget;
+use weighbridge_fuzz::using::{limits, open_and_use};
 
 fuzz_target!(|data: &[u8]| {
     let mut file = data.to_vec();
     if let Some(signature) = file.first_chunk_mut() {
         *signature = *b"PK\x03\x04";
     }
-    if let Ok(archive) = Archive::read(
-        &file,
-        &mut Budget::new(common::limits(), Strictness::Strict),
-    ) {
+    if let Ok(archive) = Archive::read(&file, &mut Budget::new(limits(), Strictness::Strict)) {
         let stored: u64 = archive
             .members()
             .iter()
@@ -24,5 +20,5 @@ fuzz_target!(|data: &[u8]| {
             .sum();
         assert!(stored <= file.len() as u64, "members overlap");
     }
-    common::open_and_use(&file);
+    open_and_use(&file);
 });

@@ -49,15 +49,16 @@ fn safetensors(start: &[u8], length: u64, budget: &Budget) -> Result<Head> {
     let header = cursor.u64("the header length")?;
     let end = cursor.offset().saturating_add(header);
     if end > length {
-        // Another format may start with such bytes; a broken file is not read to its end.
+        // A broken file is not read to its end. Another format may start with such bytes, or none: whoever
+        // sees all of it says which.
         return match detect(start) {
-            Ok(format) if format != Format::Safetensors => Ok(Head::Whole),
-            _ => Err(Error::malformed(Malformed::Truncated {
+            Ok(Format::Safetensors) => Err(Error::malformed(Malformed::Truncated {
                 what: "the header",
                 needed: header,
                 available: length.saturating_sub(cursor.offset()),
             })
             .at(cursor.offset())),
+            _ => Ok(Head::Whole),
         };
     }
     budget.allow(Limit::HeaderBytes, header).at(0)?;

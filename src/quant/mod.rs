@@ -221,6 +221,27 @@ impl Decoder {
     }
 }
 
+/// Decodes whole blocks twice, with the scalar code and with kernel number `which` of those that this processor
+/// can run: for the fuzz target that compares them. `false` if there is no such kernel.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn decode_both_ways<T: Output>(
+    dtype: DType,
+    which: usize,
+    bytes: &[u8],
+    scalar: &mut [T],
+    kernel: &mut [T],
+    streamed: bool,
+) -> bool {
+    let available = simd::runnable(dtype).nth(which);
+    let Some((decoder, available)) = decoder(dtype).zip(available) else {
+        return false;
+    };
+    decoder.decode_scalar(bytes, scalar);
+    available.decode(bytes, kernel, streamed);
+    true
+}
+
 /// Whether an output is so large that it is stored past the cache.
 fn is_streamed<T>(out: &[T]) -> bool {
     size_of_val(out) >= STREAMED_BYTES

@@ -99,7 +99,9 @@ impl TensorView<'_> {
         mut visit: impl FnMut(&TensorView<'_>, &TensorView<'_>) -> Result<bool>,
     ) -> Result<()> {
         other.expect_shape(self.shape())?;
-        let Some((&rows, inner)) = self.shape().split_first() else {
+        // Beside a dimension of 0 the others may be of any size.
+        let empty = self.elements() == 0;
+        let Some((&rows, inner)) = self.shape().split_first().filter(|_| !empty) else {
             return visit(self, other).map(|_| ());
         };
         let row = inner

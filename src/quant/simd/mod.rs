@@ -199,6 +199,14 @@ pub(super) fn kernel(dtype: DType) -> Option<Available> {
         .map(Available)
 }
 
+/// Every kernel of `dtype` that this processor can run, the fastest first.
+#[cfg(fuzzing)]
+pub(super) fn runnable(dtype: DType) -> impl Iterator<Item = Available> {
+    rows(dtype)
+        .filter(|kernel| kernel.isa.is_available())
+        .map(Available)
+}
+
 /// A kernel whose instruction set this processor has.
 #[derive(Clone, Copy)]
 pub(super) struct Available(&'static Kernel);
@@ -225,6 +233,6 @@ fn run<T>(entry: &Entry<T>, bytes: &[u8], out: &mut [T], streamed: bool) {
         entry.cached
     };
     // SAFETY: the function's one precondition is the instruction set of its row. Rows reach this
-    // function through an `Available` only, and only `kernel` makes one, after it asked the processor.
+    // function through an `Available` only, and only those make one that asked the processor.
     unsafe { decode(bytes, out) }
 }
