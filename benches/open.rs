@@ -3,7 +3,8 @@
 //!
 //! `cargo bench --bench open` prints everything; figures stand in `benches/README.md`.
 //! `cargo bench --bench open -- repeat FILE TIMES [crate|scan]` opens one file again and again, for
-//! callgrind: FILE is `safetensors-TENSORS`, `gguf-a`, `gguf-b`, `gguf-c` or `sparse`.
+//! callgrind: FILE is `safetensors-TENSORS`, `gguf-a`, `gguf-b`, `gguf-c`, `sparse` or a path, of which the
+//! heap is printed too.
 
 #![allow(missing_docs, unreachable_pub, unsafe_code)]
 
@@ -307,7 +308,19 @@ fn repeat(folder: &Path, arguments: &[String]) {
         }
         return;
     }
-    if file == "sparse" {
+    if Path::new(file).is_file() {
+        std::fs::copy(file, &path).unwrap();
+        let bytes = std::fs::metadata(&path).unwrap().len();
+        let open = || drop(weighbridge::open(&path).unwrap());
+        // Tables that are made once are no part of it.
+        open();
+        let heap = allocation::heap(open);
+        let ratio = heap.peak as f64 / bytes as f64;
+        println!(
+            "{} allocations, {ratio:.3} times the file",
+            heap.allocations
+        );
+    } else if file == "sparse" {
         sparse_safetensors(&path);
     } else {
         let named = |(name, ..): &&(&str, u64, u64, bool)| file.strip_prefix("gguf-") == Some(name);

@@ -103,6 +103,7 @@ macro_rules! dtypes {
             /// Every known type, in the order of the table. [`DType::Opaque`] is not among them.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
+            #[inline]
             const fn row(self) -> &'static Row {
                 match self {
                     $(Self::$name => {
@@ -263,6 +264,25 @@ pub const REMOVED_GGML_IDS: &[u32] = &[4, 5, 31, 32, 33, 36, 37, 38];
 /// How many ggml ids are assigned (`GGML_TYPE_COUNT`): ids from here on are unknown.
 pub const GGML_TYPE_COUNT: u32 = 43;
 
+/// The types by their ggml ids: readers ask twice for every tensor.
+#[expect(
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    reason = "evaluated at compile time, then read with `get`"
+)]
+static BY_GGML_ID: [Option<DType>; GGML_TYPE_COUNT as usize] = {
+    let mut table = [None; GGML_TYPE_COUNT as usize];
+    let mut at = 0;
+    while at < DType::ALL.len() {
+        let dtype = DType::ALL[at];
+        if let Some(id) = dtype.ggml_id() {
+            table[id as usize] = Some(dtype);
+        }
+        at += 1;
+    }
+    table
+};
+
 impl DType {
     /// The name: safetensors' or ggml's, torch's in capitals for types that only torch has.
     #[must_use]
@@ -303,7 +323,7 @@ impl DType {
     /// The type with this id in ggml's `enum ggml_type`.
     #[must_use]
     pub fn from_ggml_id(id: u32) -> Option<Self> {
-        Self::find(|row| row.ggml == Some(id))
+        BY_GGML_ID.get(usize::try_from(id).ok()?).copied()?
     }
 
     /// The name in a safetensors header.
@@ -421,6 +441,14 @@ mod tests {
         for id in 0..GGML_TYPE_COUNT {
             let live = DType::from_ggml_id(id).is_some();
             assert_ne!(live, REMOVED_GGML_IDS.contains(&id), "id {id}");
+        }
+    }
+
+    #[test]
+    fn an_id_leads_to_the_type_that_has_it() {
+        for id in (0..GGML_TYPE_COUNT + 300).chain([u32::MAX]) {
+            let expected = DType::ALL.iter().find(|dtype| dtype.ggml_id() == Some(id));
+            assert_eq!(DType::from_ggml_id(id), expected.copied(), "id {id}");
         }
     }
 

@@ -192,18 +192,27 @@ impl<'a> Opening<'a> {
     }
 
     pub(super) fn open(&self, path: &Path) -> Result<Checkpoint> {
-        if path.is_dir() && !self.options.single_file {
-            return folder::open(self, path);
-        }
-        let (format, opened) = self.open_files(path)?;
+        let file = match open_regular(path) {
+            // Asked only now: most paths are files, and each question about a path costs.
+            Err(_) if !self.options.single_file && path.is_dir() => {
+                return folder::open(self, path);
+            }
+            file => file.map_err(|error| error.in_file(path))?,
+        };
+        let (format, opened) = self.files_of(path, file)?;
         Checkpoint::join(format, opened, Vec::new(), &mut self.budget())
     }
 
     /// Opens a file, or the files that an index lists, or all shards of a split.
     pub(super) fn open_files(&self, path: &Path) -> Result<(Format, Vec<Opened>)> {
+        let file = open_regular(path).map_err(|error| error.in_file(path))?;
+        self.files_of(path, file)
+    }
+
+    /// The file that was opened at `path`, and those that it leads to.
+    fn files_of(&self, path: &Path, file: OpenedFile) -> Result<(Format, Vec<Opened>)> {
         let single = self.options.single_file;
         let in_file = |error: Error| error.in_file(path);
-        let file = open_regular(path).map_err(in_file)?;
         if !single && is_shard_index(&file).map_err(in_file)? {
             let opened = shards::open(self, path, file)?;
             let format = opened.first().map(|first| first.parsed.format);

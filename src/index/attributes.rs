@@ -33,22 +33,36 @@ pub(super) struct Stored {
 pub(super) struct Interned {
     /// By their texts, joined.
     places: HashMap<String, u32>,
-    last: String,
     scratch: String,
-    last_place: u32,
+    /// The place of the last ones asked for: most tensors have those of the tensor before.
+    last: u32,
 }
 
 impl Interned {
     /// The number of a set of attributes in `index.attributes`, from 1; 0 stands for none.
+    #[inline]
     pub(super) fn place(
         &mut self,
         index: &mut Index,
         attributes: Attributes<'_>,
         budget: &mut Budget,
     ) -> Result<u32> {
-        if attributes == Attributes::default() {
+        if attributes.are_none() {
             return Ok(0);
         }
+        if self.last != 0 && index.attributes_at(self.last) == attributes {
+            return Ok(self.last);
+        }
+        self.last = self.look_up(index, attributes, budget)?;
+        Ok(self.last)
+    }
+
+    fn look_up(
+        &mut self,
+        index: &mut Index,
+        attributes: Attributes<'_>,
+        budget: &mut Budget,
+    ) -> Result<u32> {
         let texts = [
             attributes.device,
             attributes.class_module,
@@ -64,34 +78,34 @@ impl Interned {
             self.scratch.push(':');
             self.scratch.push_str(text);
         }
-        if self.scratch == self.last {
-            return Ok(self.last_place);
+        if let Some(&place) = self.places.get(&self.scratch) {
+            return Ok(place);
         }
-        let known = self.places.get(&self.scratch).copied();
-        let place = match known {
-            Some(place) => place,
-            None => {
-                let mut stored = Stored {
-                    requires_grad: attributes.requires_grad,
-                    ..Stored::default()
-                };
-                for (range, text) in stored.texts.iter_mut().zip(texts) {
-                    *range = index.push_text(text, budget)?;
-                }
-                budget.grow_map(&mut self.places)?;
-                let key = budget.join(&[&self.scratch])?;
-                budget.grow(&mut index.attributes)?;
-                index.attributes.push(stored);
-                let place = u32::try_from(index.attributes.len())
-                    .map_err(|_| Error::unsupported("a file of", "2^32 kinds of tensors"))?;
-                self.places.insert(key, place);
-                place
-            }
+        let mut stored = Stored {
+            requires_grad: attributes.requires_grad,
+            ..Stored::default()
         };
-        // What was compared last is no longer needed.
-        std::mem::swap(&mut self.last, &mut self.scratch);
-        self.last_place = place;
+        for (range, text) in stored.texts.iter_mut().zip(texts) {
+            *range = index.push_text(text, budget)?;
+        }
+        budget.grow_map(&mut self.places)?;
+        let key = budget.join(&[&self.scratch])?;
+        budget.grow(&mut index.attributes)?;
+        index.attributes.push(stored);
+        let place = u32::try_from(index.attributes.len())
+            .map_err(|_| Error::unsupported("a file of", "2^32 kinds of tensors"))?;
+        self.places.insert(key, place);
         Ok(place)
+    }
+}
+
+impl Attributes<'_> {
+    /// Whether nothing is known: what every format but torch's says of every tensor.
+    const fn are_none(&self) -> bool {
+        !self.requires_grad
+            && self.device.is_empty()
+            && self.class_module.is_empty()
+            && self.class_name.is_empty()
     }
 }
 
@@ -111,6 +125,7 @@ impl Index {
         })
     }
 
+    #[inline]
     pub(super) fn push_text(&mut self, text: &str, budget: &mut Budget) -> Result<(usize, u32)> {
         let start = self.text.len();
         if self.text.capacity().saturating_sub(start) < text.len() {

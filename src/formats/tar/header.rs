@@ -104,7 +104,11 @@ pub fn is_header(bytes: &[u8]) -> bool {
     if header.first() == Some(&0) {
         return false;
     }
-    let stated = number(field(header, 148, 8));
+    // Most files have no number there: then there is nothing to add up.
+    let stated = number(field(header, 148, 8)).and_then(|stated| i64::try_from(stated).ok());
+    let Some(stated) = stated else {
+        return false;
+    };
     // The field itself counts as eight spaces. Old writers summed signed bytes.
     let counted = |at: usize| !(148..156).contains(&at);
     let spaces: i64 = 8 * 32;
@@ -116,9 +120,7 @@ pub fn is_header(bytes: &[u8]) -> bool {
             signed = signed.saturating_add(i64::from(byte.cast_signed()));
         }
     }
-    stated
-        .and_then(|stated| i64::try_from(stated).ok())
-        .is_some_and(|stated| stated == unsigned || stated == signed)
+    stated == unsigned || stated == signed
 }
 
 fn field(header: &[u8; 512], start: usize, length: usize) -> &[u8] {

@@ -346,6 +346,22 @@ impl<'t> Walk<'t, '_, '_, '_> {
         Ok(())
     }
 
+    /// Makes room for the names to come, as long as those so far and one for each storage; but never more than
+    /// growing by half would take, nor less than an eighth.
+    fn make_room(&mut self, name: &str) -> Result<()> {
+        let (used, free) = self.builder.text_room();
+        if free >= name.len() {
+            return Ok(());
+        }
+        let done = self.builder.len();
+        let left = self.storages.len().saturating_sub(done);
+        let mean = used.checked_div(done).unwrap_or_default();
+        let expected = mean.saturating_add(1).saturating_mul(left);
+        let expected = expected.clamp(used / 8, used / 2).max(64);
+        let additional = expected.max(name.len());
+        self.builder.reserve_text(additional, self.budget)
+    }
+
     fn tensor(&mut self, node: NodeId, spec: Spec<'t>) -> Result<()> {
         // Lent for as long as the tensor is pushed.
         let path = std::mem::take(&mut self.path);
@@ -356,6 +372,7 @@ impl<'t> Walk<'t, '_, '_, '_> {
             _ => &path,
         };
         self.spend_names(name.len())?;
+        self.make_room(name)?;
         self.push(name, &spec)
             .for_tensor(name)
             .at(spec.declared_at)?;
