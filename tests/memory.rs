@@ -70,6 +70,18 @@ fn metadata_bytes(file: &'static [u8]) -> usize {
     file.len() - tensors as usize + inflated_bytes(file)
 }
 
+/// What reading costs whatever the size; twice that where something may be inflated: an inflater's state is
+/// 43 KiB, and buffers stand beside it.
+fn small(file: &[u8]) -> usize {
+    let holds = |magic: &[u8]| file.windows(magic.len()).any(|bytes| bytes == magic);
+    let inflates = file.starts_with(b"\x1f\x8b") || file.starts_with(b"\x78");
+    if inflates || holds(b"PK\x03\x04") {
+        2 * SMALL
+    } else {
+        SMALL
+    }
+}
+
 /// What a gzip file, or the deflated members of a zip, inflate to.
 fn inflated_bytes(file: &[u8]) -> usize {
     if file.starts_with(b"\x1f\x8b") {
@@ -115,7 +127,7 @@ fn every_file_is_read_within_4_times_its_metadata() {
         let metadata = metadata_bytes(bytes);
         for way in WAYS {
             let peak = peak(bytes, way);
-            let ratio = peak.saturating_sub(SMALL) as f64 / metadata.max(1) as f64;
+            let ratio = peak.saturating_sub(small(bytes)) as f64 / metadata.max(1) as f64;
             worst.push((ratio, peak, metadata, way, path.clone()));
         }
     }
