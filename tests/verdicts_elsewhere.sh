@@ -17,7 +17,7 @@ export CARGO_TARGET_I686_UNKNOWN_LINUX_GNU_RUNNER="qemu-i386 -L /usr/i686-linux-
 # Where no file is mapped, so that all machines read alike.
 run() {
     cargo test --no-default-features --lib --test verdicts --test agreement --test malformed --target "$1" -- \
-        --nocapture --test-threads 1 >"$folder/$1"
+        --nocapture --test-threads 1 >"$folder/$1" </dev/null
     grep '^verdict \|^test .* verdict ' "$folder/$1" | sed 's/^test .* verdict /verdict /' | sort >"$folder/$1.lines"
 }
 
