@@ -5,10 +5,13 @@
 mod buffer;
 mod cursor;
 mod span;
+mod utf8;
 
 pub use buffer::Buffer;
 pub use cursor::Cursor;
 pub use span::Span;
+
+pub(crate) use utf8::is_utf8;
 
 /// The order of the bytes of a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

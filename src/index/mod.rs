@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod absorb;
+mod array;
 mod attributes;
 mod builder;
 mod encoding;
@@ -15,10 +16,11 @@ mod names;
 mod order;
 mod value;
 
+pub use array::Array;
 pub use attributes::Attributes;
 pub use builder::{Builder, Draft};
 pub use metadata::{Metadata, MetadataView};
-pub use value::{Array, Text, Value, ValueType};
+pub use value::{Text, Value, ValueType};
 
 pub(crate) use absorb::Moved;
 pub(crate) use encoding::Encoding;

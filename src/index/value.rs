@@ -6,9 +6,10 @@
 
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 
+use super::array::Array;
 use super::encoding::Encoding;
 use crate::bytes::{Cursor, Endian, to_u64};
-use crate::error::{Caller, Error, Malformed, Result};
+use crate::error::{Error, Malformed, Result};
 
 macro_rules! value_types {
     ($($(#[$doc:meta])* $variant:ident $code:literal $name:literal $bytes:expr;)*) => {
@@ -193,7 +194,7 @@ impl<'a> Value<'a> {
     }
 
     /// Reads one value of `value_type` at the cursor.
-    fn read<B: ByteOrder>(
+    pub(super) fn read<B: ByteOrder>(
         cursor: &mut Cursor<'a, B>,
         value_type: ValueType,
         encoding: Encoding,
@@ -269,164 +270,5 @@ impl<'a> Text<'a> {
 impl std::fmt::Debug for Text<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Debug::fmt(&self.to_string_lossy(), formatter)
-    }
-}
-
-/// An array of a file, whose elements are read when asked for.
-///
-/// # Example
-/// ```
-/// # fn tokens(metadata: weighbridge::MetadataView<'_>) -> Option<()> {
-/// let tokens = metadata.get("tokenizer.ggml.tokens")?.as_array()?;
-/// for token in tokens.iter() {
-///     println!("{token:?}");
-/// }
-/// # Some(())
-/// # }
-/// ```
-#[derive(Clone, Copy, PartialEq)]
-pub struct Array<'a> {
-    value_type: ValueType,
-    length: u64,
-    bytes: &'a [u8],
-    encoding: Encoding,
-}
-
-impl<'a> Array<'a> {
-    fn read<B: ByteOrder>(cursor: &mut Cursor<'a, B>, encoding: Encoding) -> Result<Self> {
-        let at = cursor.offset();
-        let code = cursor.u32("an array's element type")?;
-        let value_type = ValueType::from_code(code)
-            .ok_or_else(|| Error::unsupported("metadata value type", code).at(at))?;
-        let length = encoding.length(cursor)?;
-        let bytes = match value_type.bytes() {
-            Some(each) => {
-                let bytes = each.checked_mul(length).ok_or_else(|| {
-                    let what = "the size of an array";
-                    Error::malformed(Malformed::Overflow { what }).at(at)
-                })?;
-                cursor.take("an array", bytes)?
-            }
-            None => cursor.rest(),
-        };
-        Ok(Self {
-            value_type,
-            length,
-            bytes,
-            encoding,
-        })
-    }
-
-    /// The type of the elements.
-    #[must_use]
-    pub const fn value_type(&self) -> ValueType {
-        self.value_type
-    }
-
-    /// The number of elements.
-    #[must_use]
-    pub const fn len(&self) -> u64 {
-        self.length
-    }
-
-    /// Whether there are no elements.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.length == 0
-    }
-
-    /// The elements, one after the other, without an allocation.
-    ///
-    /// The walk ends early only if the bytes changed since the file was opened.
-    #[must_use]
-    pub const fn iter(&self) -> Elements<'a> {
-        Elements {
-            rest: self.bytes,
-            left: self.length,
-            value_type: self.value_type,
-            encoding: self.encoding,
-        }
-    }
-
-    /// The elements of a string array.
-    ///
-    /// # Errors
-    /// `Caller` if the elements are no strings.
-    pub fn strings(&self) -> Result<impl Iterator<Item = Text<'a>> + use<'a>> {
-        self.expect(ValueType::String)?;
-        let Self {
-            mut bytes,
-            length,
-            encoding,
-            ..
-        } = *self;
-        // By itself rather than through `iter`: a vocabulary has a quarter of a million.
-        Ok((0..length).map_while(move |_| {
-            let (text, rest) = encoding.split_string(bytes)?;
-            bytes = rest;
-            Some(Text(text))
-        }))
-    }
-
-    /// The bytes of the elements, for arrays of numbers: little-endian unless the file is not.
-    ///
-    /// # Errors
-    /// `Caller` if the elements are of another type.
-    pub fn number_bytes(&self, value_type: ValueType) -> Result<&'a [u8]> {
-        self.expect(value_type)?;
-        Ok(self.bytes)
-    }
-
-    fn expect(&self, wanted: ValueType) -> Result<()> {
-        if self.value_type == wanted {
-            return Ok(());
-        }
-        Err(Error::caller(Caller::ValueType {
-            key: String::from("[]"),
-            found: self.value_type.name(),
-            wanted: wanted.name(),
-        }))
-    }
-}
-
-impl std::fmt::Debug for Array<'_> {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Elements are left out: printing must not recurse on the file's structure.
-        write!(formatter, "[{}; {}]", self.value_type.name(), self.length)
-    }
-}
-
-/// Iterator over the elements of an [`Array`].
-#[derive(Clone, Debug)]
-pub struct Elements<'a> {
-    rest: &'a [u8],
-    left: u64,
-    value_type: ValueType,
-    encoding: Encoding,
-}
-
-impl<'a> Iterator for Elements<'a> {
-    type Item = Value<'a>;
-
-    fn next(&mut self) -> Option<Value<'a>> {
-        self.left = self.left.checked_sub(1)?;
-        let (value, rest) = match self.encoding.endian {
-            Endian::Little => self.step::<LittleEndian>()?,
-            Endian::Big => self.step::<BigEndian>()?,
-        };
-        self.rest = rest;
-        Some(value)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (0, usize::try_from(self.left).ok())
-    }
-}
-
-impl<'a> Elements<'a> {
-    fn step<B: ByteOrder>(&self) -> Option<(Value<'a>, &'a [u8])> {
-        let mut cursor = Cursor::<B>::new(self.rest);
-        let value = Value::read(&mut cursor, self.value_type, self.encoding).ok()?;
-        Some((value, cursor.rest()))
     }
 }
