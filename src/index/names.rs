@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn every_name_is_found_and_no_other() {
-        for count in [0, 1, 7, 8, 9, 10, 1000, 5000] {
+        let most = if cfg!(miri) { 50 } else { 5000 };
+        for count in [0, 1, 7, 8, 9, 10, most / 5, most] {
             let names: Vec<String> = (0..count).map(|at| format!("name {at}")).collect();
             let entered = enter(&names).unwrap();
             assert_eq!(entered.len(), count);
@@ -153,7 +154,8 @@ mod tests {
 
     #[test]
     fn the_first_repetition_is_named_whatever_the_key() {
-        for count in [2, 8, 9, 3000] {
+        let most = if cfg!(miri) { 30 } else { 3000 };
+        for count in [2, 8, 9, most] {
             let mut names: Vec<String> = (0..count).map(|at| at.to_string()).collect();
             names.push(String::from("1"));
             names.push(String::from("0"));

@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn digits_are_counted_and_valued() {
-        for byte in 0..=u8::MAX {
+        for byte in (0..=u8::MAX).step_by(if cfg!(miri) { 11 } else { 1 }) {
             for count in 0..=8 {
                 let mut eight = *b"90817263";
                 if let Some(end) = eight.get_mut(count) {

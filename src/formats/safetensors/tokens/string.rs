@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn a_string_ends_at_the_first_byte_that_is_not_plain() {
         for at in 0..8 {
-            for byte in 0..=u8::MAX {
+            for byte in (0..=u8::MAX).step_by(if cfg!(miri) { 7 } else { 1 }) {
                 let mut bytes = *b"abc\x7f\xc3\xa9! ";
                 bytes[at] = byte;
                 let stop = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
