@@ -79,7 +79,12 @@ fn keys_of_other_types_are_errors_that_name_them() {
             .pair_string("toy.attention.layer_norm_rms_epsilon", b"1e-5")
             .pair_u32("tokenizer.chat_template", 1)
             .pair_string("toy.attention.head_count_kv", b"8")
-            .pair_array("toy.feed_forward_length", I32, 3, &numbers(&[1, u32::MAX, 1])),
+            .pair_array(
+                "toy.feed_forward_length",
+                I32,
+                3,
+                &numbers(&[1, u32::MAX, 1]),
+            ),
     );
     let model = Model::new(checkpoint.metadata());
     let errors = [
@@ -109,9 +114,12 @@ fn keys_of_other_types_are_errors_that_name_them() {
 #[test]
 fn one_number_holds_for_every_layer_and_a_list_for_each_its_own() {
     let checkpoint = open(
-        &toy()
-            .pair_u32("toy.attention.head_count_kv", 4)
-            .pair_array("toy.feed_forward_length", U32, 3, &numbers(&[10, 20, 30])),
+        &toy().pair_u32("toy.attention.head_count_kv", 4).pair_array(
+            "toy.feed_forward_length",
+            U32,
+            3,
+            &numbers(&[10, 20, 30]),
+        ),
     );
     let model = Model::new(checkpoint.metadata());
     let heads = model.head_count_kv().unwrap().unwrap();
@@ -131,7 +139,12 @@ fn a_vocabulary_gives_its_merges_types_and_pre_tokenizer() {
             .pair_string("tokenizer.ggml.pre", b"llama-bpe")
             .pair_array("tokenizer.ggml.tokens", STRING, 4, &strings(&tokens))
             .pair_array("tokenizer.ggml.token_type", I32, 4, &numbers(&[2, 1, 1, 1]))
-            .pair_array("tokenizer.ggml.merges", STRING, 2, &strings(&["a b", "b a"])),
+            .pair_array(
+                "tokenizer.ggml.merges",
+                STRING,
+                2,
+                &strings(&["a b", "b a"]),
+            ),
     );
     let tokenizer = Model::new(checkpoint.metadata()).tokenizer().unwrap();
     assert!(!tokenizer.is_empty());
