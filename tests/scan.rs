@@ -10,6 +10,8 @@ mod containers;
 mod evasions;
 #[path = "scan/gadgets.rs"]
 mod gadgets;
+#[path = "scan/numpy.rs"]
+mod numpy;
 #[path = "scan/readers.rs"]
 mod readers;
 mod support;
@@ -38,7 +40,13 @@ pub fn case(name: &str, bytes: Vec<u8>, verdict: Verdict, code: &'static str) ->
 }
 
 fn cases() -> Vec<Case> {
-    [gadgets::cases(), evasions::cases(), readers::cases()].concat()
+    [
+        gadgets::cases(),
+        evasions::cases(),
+        numpy::cases(),
+        readers::cases(),
+    ]
+    .concat()
 }
 
 #[test]

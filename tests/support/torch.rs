@@ -128,20 +128,22 @@ pub fn good_legacy() -> Vec<u8> {
 
 /// A dtype of NumPy's: its letter and size, and its byte order.
 pub fn numpy_dtype(code: &str, order: &str) -> Vec<u8> {
-    let none = || b"N".to_vec();
-    let state = tuple(&[
-        int(3),
-        text(order),
-        none(),
-        none(),
-        none(),
-        int(-1),
-        int(-1),
-        int(if code.starts_with('O') { 63 } else { 0 }),
-    ]);
+    let flags = if code.starts_with('O') { 63 } else { 0 };
+    let parts = [NONE, NONE, NONE, &int(-1), &int(-1), &int(flags)];
+    numpy_dtype_with(code, &int(3), order, &parts)
+}
+
+/// A dtype whose state has these parts after its version and byte order: subarray, names, fields, item bytes,
+/// alignment, flags.
+pub fn numpy_dtype_with(code: &str, version: &[u8], order: &str, parts: &[&[u8]]) -> Vec<u8> {
     let dtype = call("numpy", "dtype", &[text(code), vec![0x89], vec![0x88]]);
+    let order = text(order);
+    let state = [b"(", version, &order, &parts.concat(), b"t"].concat();
     [dtype, state, b"b".to_vec()].concat()
 }
+
+/// `None`.
+pub const NONE: &[u8] = b"N";
 
 /// `_codecs.encode(text, "latin1")`: how protocol 2 writes bytes.
 pub fn encoded(letters: &str) -> Vec<u8> {
