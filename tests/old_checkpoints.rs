@@ -43,7 +43,8 @@ fn names_of_members_come_from_every_kind_of_header() {
     let bytes = tar(&[
         of_kind(b'g', "pax_global_header", &record("comment", "0123abc")),
         of_kind(b'5', "folder", b""),
-        file("old folder/", b""),
+        // Before ustar a folder was a file of type NUL whose name ends in a slash.
+        of_kind(0, "old folder/", b""),
         TarEntry {
             prefix: String::from("some/where"),
             ..file("deep.bin", b"1")
