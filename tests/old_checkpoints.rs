@@ -245,3 +245,16 @@ fn a_storage_of_2_to_the_64_bytes_overflows() {
     assert_eq!(code(&error), "overflow", "{error}");
     assert_eq!(error.offset(), Some(head), "{error}");
 }
+
+/// Sizes of zero need no bytes, wherever the tensor starts.
+#[test]
+fn an_empty_tensor_of_a_tar_archive_has_its_shape() {
+    let described = tuple(&[int(2), int(1), global("torch", "FloatTensor")]);
+    let view = [longs(&[2]), longs(&[0, 3]), longs(&[3, 1]), longs(&[0])].concat();
+    let tensors = [pickle(int(1)), pickle(described), view].concat();
+    let object = dict(&[(text("e"), [int(2), b"Q".to_vec()].concat())]);
+    let model = Checkpoint::from_bytes(old(&storages(), &tensors, object)).unwrap();
+    let tensor = model.tensor("e").unwrap();
+    assert_eq!((tensor.dtype(), tensor.shape()), (DType::F32, &[0, 3][..]));
+    assert!(tensor.bytes().unwrap().is_empty());
+}
