@@ -68,6 +68,8 @@ fn broken_texts_have_serde_jsons_words() {
         r#"{"x":{"dtype":"U8","data_offsets":[0,1],"shape":["#,
         r#"{"x":{"dtype":"U8","data_offsets":[0,1],"shape":[1,"#,
         r#"{"x":{"dtype":"U8","shape":[1],"data_offsets":[-"#,
+        r#"{"x":{"dtype":"U8","shape":[1],"data_offsets":["#,
+        r#"{"x":{"dtype":"U8","shape":[1],"data_offsets":[0,"#,
     ] {
         let theirs = serde_json::from_str::<serde_json::Value>(text).unwrap_err();
         let theirs = theirs.to_string();

@@ -130,6 +130,30 @@ fn names_given_twice_or_to_all_members_are_errors() {
     }
 }
 
+/// A folder before a name has to be text as well.
+#[test]
+fn a_folder_that_is_no_text_is_an_error() {
+    let prefixed = TarEntry {
+        prefix: String::from("folder"),
+        ..file("a", b"1")
+    };
+    let mut bytes = tar(&[file("first", b""), prefixed]);
+    // One letter becomes 0xff; the checksum follows.
+    let header = &mut bytes[512..1024];
+    let sum = |header: &[u8]| {
+        let counted = header.iter().enumerate();
+        let counted = counted.filter(|(at, _)| !(148..156).contains(at));
+        counted.map(|(_, &byte)| u32::from(byte)).sum::<u32>() + 8 * 32
+    };
+    header[345] = 0xff;
+    let checksum = format!("{:06o}\0 ", sum(header));
+    header[148..156].copy_from_slice(checksum.as_bytes());
+    let error = Archive::read(&bytes, &mut Budget::default()).unwrap_err();
+    assert_eq!(code(&error), "unexpected", "{error}");
+    assert!(error.to_string().contains("a member's name"), "{error}");
+    assert_eq!(error.offset(), Some(512), "{error}");
+}
+
 fn longs(numbers: &[i64]) -> Vec<u8> {
     numbers
         .iter()

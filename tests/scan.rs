@@ -189,6 +189,18 @@ fn a_policy_of_the_callers_decides() {
         Scanner::new().policy(policy).bytes(&unknown).verdict(),
         Verdict::Safe
     );
+    // Functions of known modules that the policy allows have no arguments that we know better.
+    let length = support::torch::call("builtins", "len", &[b"]".to_vec()]);
+    let length = support::torch::checkpoint(&support::torch::pickle(length));
+    assert_ne!(Scanner::new().bytes(&length).verdict(), Verdict::Safe);
+    let mut policy = Policy::default();
+    policy
+        .allow("builtins", "len", weighbridge::policy::Tier::Data)
+        .unwrap();
+    assert_eq!(
+        Scanner::new().policy(policy).bytes(&length).verdict(),
+        Verdict::Safe
+    );
     let strict = Policy::empty();
     let good = support::torch::checkpoint(&support::torch::good_pickle());
     assert_eq!(
