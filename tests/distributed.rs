@@ -135,3 +135,173 @@ fn what_the_description_would_run_is_found() {
     let error = weighbridge::open(folder.path()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
 }
+
+/// Descriptions of checkpoints put together by hand, as `torch/distributed/checkpoint/metadata.py` lays them out.
+mod by_hand {
+    use super::support::torch::{call, dict, global, int, ints, pickle, text, tuple};
+    use super::{Error, ErrorKind};
+
+    type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+    const METADATA: &str = "torch.distributed.checkpoint.metadata";
+
+    fn object(module: &str, class: &str, attributes: &[(&str, Vec<u8>)]) -> Vec<u8> {
+        let attributes: Pairs = attributes
+            .iter()
+            .map(|(name, value)| (text(name), value.clone()))
+            .collect();
+        [
+            global(module, class),
+            b")\x81".to_vec(),
+            dict(&attributes),
+            b"b".to_vec(),
+        ]
+        .concat()
+    }
+
+    fn size(numbers: &[i32]) -> Vec<u8> {
+        call("torch", "Size", &[ints(numbers)])
+    }
+
+    fn list(items: Vec<u8>) -> Vec<u8> {
+        [b"](".to_vec(), items, b"e".to_vec()].concat()
+    }
+
+    /// Where one chunk is stored, with more to say of it.
+    fn stored(offset: Vec<u8>, more: &[(&str, Vec<u8>)]) -> (Vec<u8>, Vec<u8>) {
+        let index = [("fqn", text("w")), ("offset", offset), ("index", int(0))];
+        let mut info = vec![
+            ("relative_path", text("__0_0.distcp")),
+            ("offset", int(0)),
+            ("length", int(100)),
+        ];
+        info.extend_from_slice(more);
+        let module = "torch.distributed.checkpoint.filesystem";
+        (
+            object(METADATA, "MetadataIndex", &index),
+            object(module, "_StorageInfo", &info),
+        )
+    }
+
+    fn chunk(offsets: &[i32], sizes: &[i32]) -> Vec<u8> {
+        let parts = [("offsets", size(offsets)), ("sizes", size(sizes))];
+        object(METADATA, "ChunkStorageMetadata", &parts)
+    }
+
+    fn metadata(attributes: &[(&str, Vec<u8>)], stored: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+        let state = tuple(&[global("torch", "float32")]);
+        let properties = [
+            global(METADATA, "TensorProperties"),
+            b")\x81".to_vec(),
+            state,
+            b"b".to_vec(),
+        ];
+        let mut tensor = vec![("properties", properties.concat())];
+        tensor.extend_from_slice(attributes);
+        let tensor = object(METADATA, "TensorStorageMetadata", &tensor);
+        let parts = [
+            ("state_dict_metadata", dict(&[(text("w"), tensor)])),
+            ("storage_data", dict(stored)),
+        ];
+        pickle(object(METADATA, "Metadata", &parts))
+    }
+
+    fn error(metadata: &[u8]) -> Error {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(".metadata"), metadata).unwrap();
+        std::fs::write(folder.path().join("__0_0.distcp"), [0; 100]).unwrap();
+        weighbridge::open(folder.path()).unwrap_err()
+    }
+
+    #[test]
+    fn descriptions_that_break_a_rule_are_errors() {
+        let whole = || [("size", size(&[2])), ("chunks", list(chunk(&[0], &[2])))];
+        let good = || stored(size(&[0]), &[]);
+        let compressed = list(text("zstd"));
+        for (bytes, kind, code, words) in [
+            (
+                metadata(
+                    &whole(),
+                    &[stored(size(&[0]), &[("transform_descriptors", compressed)])],
+                ),
+                ErrorKind::Unsupported,
+                "",
+                "transformed chunks",
+            ),
+            (
+                metadata(&whole(), &[good(), good()]),
+                ErrorKind::Malformed,
+                "duplicate",
+                "chunk \"w\"",
+            ),
+            (
+                metadata(
+                    &[
+                        ("size", size(&[2])),
+                        ("chunks", list(chunk(&[0], &[2]).repeat(4097))),
+                    ],
+                    &[good()],
+                ),
+                ErrorKind::Limit,
+                "",
+                "4097",
+            ),
+            // A plain tuple is as good as a `torch.Size`, with numbers from 0 up.
+            (
+                metadata(&whole(), &[stored(ints(&[-1]), &[])]),
+                ErrorKind::Malformed,
+                "out-of-range",
+                "a chunk's offset",
+            ),
+            (
+                metadata(
+                    &[("size", ints(&[-2])), ("chunks", list(Vec::new()))],
+                    &[good()],
+                ),
+                ErrorKind::Malformed,
+                "out-of-range",
+                "a tensor's size",
+            ),
+            (
+                metadata(&whole(), &[stored(text("0"), &[])]),
+                ErrorKind::Malformed,
+                "unexpected",
+                "no tuple",
+            ),
+            (
+                metadata(&[("size", size(&[2]))], &[good()]),
+                ErrorKind::Malformed,
+                "missing",
+                "chunks",
+            ),
+            (
+                pickle(dict(&[])),
+                ErrorKind::Malformed,
+                "unexpected",
+                "one Metadata object",
+            ),
+        ] {
+            let error = error(&bytes);
+            assert_eq!(error.kind(), kind, "{error}");
+            let found = error.as_malformed().map_or("", |rule| rule.code());
+            assert_eq!(found, code, "{error}");
+            assert!(error.to_string().contains(words), "{words}: {error}");
+            let file = error.file().and_then(|file| file.file_name());
+            assert_eq!(file, Some(".metadata".as_ref()), "{error}");
+            assert!(error.offset().is_some(), "{error}");
+        }
+    }
+
+    /// An empty list of transforms is none: what is wrong is found in the file of the chunk.
+    #[test]
+    fn descriptions_without_transforms_lead_to_the_chunks() {
+        let none = stored(ints(&[0]), &[("transform_descriptors", b"]".to_vec())]);
+        let chunks = list(chunk(&[0], &[2]));
+        let error = error(&metadata(
+            &[("size", size(&[2])), ("chunks", chunks)],
+            &[none],
+        ));
+        let file = error.file().and_then(|file| file.file_name());
+        assert_eq!(file, Some("__0_0.distcp".as_ref()), "{error}");
+    }
+}

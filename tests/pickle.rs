@@ -7,9 +7,9 @@
 mod support;
 
 use support::torch::{checkpoint, pickle};
-use weighbridge::formats::pickle::{Event, EventKind, Tree, walk};
+use weighbridge::formats::pickle::{Event, EventKind, NodeId, Tree, Value, load, walk};
 use weighbridge::limits::Budget;
-use weighbridge::{Checkpoint, ErrorKind, OpenOptions, Verdict};
+use weighbridge::{Checkpoint, Error, ErrorKind, OpenOptions, Verdict};
 
 /// The globals that loading the stream would ask for, and the anomalies on the way.
 fn globals(stream: &[u8]) -> (Vec<String>, Vec<&'static str>) {
@@ -115,4 +115,132 @@ fn a_dangerous_checkpoint_is_refused_and_can_be_looked_at() {
         Checkpoint::from_bytes(codec).unwrap().verdict(),
         Verdict::Malformed
     );
+}
+
+fn error(stream: &[u8]) -> Error {
+    walk(stream, 0, &mut (), &mut Budget::default()).unwrap_err()
+}
+
+fn root<T>(stream: &[u8], look: impl FnOnce(&Tree<'_>, NodeId) -> T) -> T {
+    let loaded = load(stream, 0, &mut (), &mut Budget::default()).unwrap();
+    look(&loaded.tree, loaded.root)
+}
+
+/// `pickle.loads` of CPython 3.11 gives these texts.
+#[test]
+fn escapes_of_strings_are_those_of_python_2() {
+    for (stream, expected) in [
+        (
+            &b"S'\\a\\b\\f\\n\\r\\t\\v'\n."[..],
+            &b"\x07\x08\x0c\n\r\t\x0b"[..],
+        ),
+        (b"S\"\\\\\\'\\\"\"\n.", b"\\'\""),
+        (b"S'\\x41\\101\\60'\n.", b"AA0"),
+    ] {
+        root(stream, |tree, root| {
+            let Value::ByteString(text) = tree.value(root) else {
+                panic!("{}", stream.escape_ascii());
+            };
+            assert_eq!(text, expected, "{}", stream.escape_ascii());
+        });
+    }
+    for stream in [&b"S'\\x4'\n."[..], b"S'\\'\n.", b"S'\\xgg'\n."] {
+        let error = error(stream);
+        assert_eq!(error.kind(), ErrorKind::Malformed, "{error}");
+        assert_eq!(error.offset(), Some(0), "{error}");
+    }
+}
+
+#[test]
+fn numbers_and_the_memo_of_text_and_binary_opcodes_agree() {
+    for (stream, expected) in [
+        (&b"M\xff\xff."[..], 65_535),
+        (b"M\x07\x00.", 7),
+        (b"K\xff.", 255),
+        (b"I-300\n.", -300),
+        (b"L70000L\n.", 70_000),
+        (b"\x8a\x02\x00\x80.", -32_768),
+        (b"I5\np7\n0g7\n.", 5),
+        (b"K\x05q\x070h\x07.", 5),
+        (b"K\x05r\x00\x01\x00\x000j\x00\x01\x00\x00.", 5),
+    ] {
+        let found = root(stream, |tree, root| tree.int(root));
+        assert_eq!(found, Some(expected), "{}", stream.escape_ascii());
+    }
+}
+
+/// A lone surrogate is a text to Python, and no name of anything.
+#[test]
+fn names_that_nothing_can_have_are_errors() {
+    root(b"\x80\x04\x8c\x03\xed\xa0\x80.", |tree, root| {
+        assert!(matches!(tree.value(root), Value::Str(b"\xed\xa0\x80")));
+    });
+    let long = [&5000_u32.to_le_bytes()[..], &[b'a'; 5000]].concat();
+    for (module, name, code, words) in [
+        (
+            &b"\x8c\x03\xed\xa0\x80"[..],
+            &b"\x8c\x06system"[..],
+            "unexpected",
+            "a global",
+        ),
+        (
+            b"\x8c\x02os",
+            b"\x8c\x03\xed\xa0\x80",
+            "unexpected",
+            "a global",
+        ),
+        (b"\x8c\x02os", b"\x8c\x00", "unexpected", "a global"),
+        (
+            b"\x8c\x02os",
+            &[b"X", &long[..]].concat(),
+            "out-of-range",
+            "5000",
+        ),
+        (
+            &[b"X", &long[..]].concat(),
+            b"\x8c\x06system",
+            "out-of-range",
+            "5000",
+        ),
+        (b"\x8c\x02os", b"K\x01", "unexpected", "STACK_GLOBAL"),
+    ] {
+        let stream = [b"\x80\x04", module, name, b"\x93."].concat();
+        let error = error(&stream);
+        let found = error.as_malformed().map(|rule| rule.code());
+        assert_eq!(found, Some(code), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+        assert_eq!(error.offset(), Some(stream.len() as u64 - 2), "{error}");
+    }
+}
+
+/// A tree is printed by its size, and an id of another tree is nothing in this one.
+#[test]
+fn trees_and_ids_say_little_and_never_follow_a_file() {
+    let large = load(b"(K\x01N]}t.", 0, &mut (), &mut Budget::default()).unwrap();
+    let small = load(b"N.", 0, &mut (), &mut Budget::default()).unwrap();
+    assert!(!large.tree.is_empty());
+    assert_eq!(
+        large.tree.len(),
+        5,
+        "a number, None, a list, a dict, a tuple"
+    );
+    assert_eq!(format!("{:?}", large.tree), "Tree(5 values)");
+    assert_eq!(
+        format!("{:?}", large.root),
+        format!("#{}", large.root.position())
+    );
+    assert!(large.root.position() >= small.tree.len());
+    assert!(matches!(small.tree.value(large.root), Value::None));
+}
+
+#[test]
+fn a_magic_number_of_ours_is_of_no_other_format() {
+    use weighbridge::formats::name_of_other;
+    assert_eq!(
+        name_of_other(b"7z\xbc\xaf\x27\x1c\0\x04"),
+        Some("7z archive")
+    );
+    assert_eq!(name_of_other(b"GGUF\x03\0\0\0"), None);
+    assert_eq!(name_of_other(b"PK\x03\x04\x14\0\0\0"), None);
+    assert_eq!(name_of_other(b""), None);
 }

@@ -10,6 +10,8 @@ mod containers;
 mod evasions;
 #[path = "scan/gadgets.rs"]
 mod gadgets;
+#[path = "scan/numpy.rs"]
+mod numpy;
 #[path = "scan/readers.rs"]
 mod readers;
 mod support;
@@ -38,7 +40,13 @@ pub fn case(name: &str, bytes: Vec<u8>, verdict: Verdict, code: &'static str) ->
 }
 
 fn cases() -> Vec<Case> {
-    [gadgets::cases(), evasions::cases(), readers::cases()].concat()
+    [
+        gadgets::cases(),
+        evasions::cases(),
+        numpy::cases(),
+        readers::cases(),
+    ]
+    .concat()
 }
 
 #[test]
@@ -179,6 +187,18 @@ fn a_policy_of_the_callers_decides() {
     let policy = Policy::from_json(policy.to_json().as_bytes()).unwrap();
     assert_eq!(
         Scanner::new().policy(policy).bytes(&unknown).verdict(),
+        Verdict::Safe
+    );
+    // Functions of known modules that the policy allows have no arguments that we know better.
+    let length = support::torch::call("builtins", "len", &[b"]".to_vec()]);
+    let length = support::torch::checkpoint(&support::torch::pickle(length));
+    assert_ne!(Scanner::new().bytes(&length).verdict(), Verdict::Safe);
+    let mut policy = Policy::default();
+    policy
+        .allow("builtins", "len", weighbridge::policy::Tier::Data)
+        .unwrap();
+    assert_eq!(
+        Scanner::new().policy(policy).bytes(&length).verdict(),
         Verdict::Safe
     );
     let strict = Policy::empty();

@@ -125,3 +125,43 @@ pub fn good_legacy() -> Vec<u8> {
     let storage = [&2_i64.to_le_bytes()[..], &[0, 0, 128, 63, 0, 0, 0, 64]].concat();
     legacy(1001, good_pickle(), keys, &storage)
 }
+
+/// A dtype of NumPy's: its letter and size, and its byte order.
+pub fn numpy_dtype(code: &str, order: &str) -> Vec<u8> {
+    let flags = if code.starts_with('O') { 63 } else { 0 };
+    let parts = [NONE, NONE, NONE, &int(-1), &int(-1), &int(flags)];
+    numpy_dtype_with(code, &int(3), order, &parts)
+}
+
+/// A dtype whose state has these parts after its version and byte order: subarray, names, fields, item bytes,
+/// alignment, flags.
+pub fn numpy_dtype_with(code: &str, version: &[u8], order: &str, parts: &[&[u8]]) -> Vec<u8> {
+    let dtype = call("numpy", "dtype", &[text(code), vec![0x89], vec![0x88]]);
+    let order = text(order);
+    let state = [b"(", version, &order, &parts.concat(), b"t"].concat();
+    [dtype, state, b"b".to_vec()].concat()
+}
+
+/// `None`.
+pub const NONE: &[u8] = b"N";
+
+/// `_codecs.encode(text, "latin1")`: how protocol 2 writes bytes.
+pub fn encoded(letters: &str) -> Vec<u8> {
+    call("_codecs", "encode", &[text(letters), text("latin1")])
+}
+
+/// An array of NumPy's, in the order of C or of Fortran.
+pub fn numpy_array(dtype: Vec<u8>, shape: &[i32], fortran: bool, data: Vec<u8>) -> Vec<u8> {
+    let order = vec![if fortran { 0x88 } else { 0x89 }];
+    let state = tuple(&[int(1), ints(shape), dtype, order, data]);
+    [empty_array(), state, b"b".to_vec()].concat()
+}
+
+/// `_reconstruct(ndarray, (0,), b"b")`: an array without its state.
+pub fn empty_array() -> Vec<u8> {
+    call(
+        "numpy._core.multiarray",
+        "_reconstruct",
+        &[global("numpy", "ndarray"), ints(&[0]), encoded("b")],
+    )
+}

@@ -238,6 +238,7 @@ impl<'a> Reader<'a, '_> {
         loaded
             .and_then(|loaded| take(&loaded, budget))
             .in_member(pickle.name)
+            .at(base)
     }
 
     /// Every member whose name starts with `folder`.
