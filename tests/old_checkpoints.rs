@@ -45,6 +45,8 @@ fn names_of_members_come_from_every_kind_of_header() {
         of_kind(b'5', "folder", b""),
         // Before ustar a folder was a file of type NUL whose name ends in a slash.
         of_kind(0, "old folder/", b""),
+        // With the type `0` it is a file, whatever its name.
+        of_kind(b'0', "no folder/", b"55555"),
         TarEntry {
             prefix: String::from("some/where"),
             ..file("deep.bin", b"1")
@@ -63,7 +65,8 @@ fn names_of_members_come_from_every_kind_of_header() {
         .iter()
         .map(|member| (member.name.as_str(), member.data.slice(&bytes).unwrap()))
         .collect();
-    let expected: [(&str, &[u8]); 4] = [
+    let expected: [(&str, &[u8]); 5] = [
+        ("no folder/", b"55555"),
         ("some/where/deep.bin", b"1"),
         (&long, b"22"),
         ("pax/name.bin", b"333"),

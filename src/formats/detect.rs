@@ -155,6 +155,23 @@ mod tests {
     use super::*;
     use crate::ErrorKind;
 
+    /// Found by fuzzing: Python's `tarfile` reads an empty checksum as 0, and adds up signed bytes too.
+    #[test]
+    fn a_gguf_whose_bytes_add_up_to_an_empty_checksum_is_also_an_archive() {
+        let mut bytes = [0; 512];
+        bytes[..8].copy_from_slice(b"GGUF\x03\0\0\0");
+        // 8 spaces for the field itself: 256; G, G, U, F and 3: 300; so 556 must be taken away.
+        bytes[200..204].fill(0x80);
+        bytes[204] = 0u8.wrapping_sub(44);
+        let error = detect(&bytes).unwrap_err();
+        assert!(
+            error.to_string().contains("both an archive and a GGUF"),
+            "{error}"
+        );
+        bytes[204] = 0u8.wrapping_sub(45);
+        assert_eq!(detect(&bytes).unwrap(), Format::Gguf);
+    }
+
     #[test]
     fn no_magic_is_the_prefix_of_a_later_one() {
         for (at, early) in MAGICS.iter().enumerate() {

@@ -85,9 +85,10 @@ impl Header {
         if !prefix.is_empty() {
             name = format!("{prefix}/{name}");
         }
-        // Before ustar, a folder was a file whose name ends in a slash.
+        // Before ustar, which gave files the type `0`, a folder was a file whose name ends in a slash.
+        let is_old = field(header, 156, 1) == b"\0";
         let kind = match kind {
-            Kind::File if name.ends_with('/') => Kind::Folder,
+            Kind::File if is_old && name.ends_with('/') => Kind::Folder,
             kind => kind,
         };
         Ok(Some(Self { name, kind, size }))
