@@ -243,7 +243,7 @@ fn safetensors_headers() {
 fn check_strings(model: &Checkpoint) {
     for (_, value) in model.metadata().iter() {
         let array = value.as_array();
-        for array in array.filter(|array| array.value_type() == ValueType::String) {
+        if let Some(array) = array.filter(|array| array.value_type() == ValueType::String) {
             array.check_utf8().unwrap();
         }
     }

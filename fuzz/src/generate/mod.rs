@@ -51,7 +51,9 @@ impl Made {
     fn may_be_tar(&self) -> bool {
         let field = self.file.get(148..156).unwrap_or(b"no field");
         let text = field.split(|&byte| byte == 0).next().unwrap_or_default();
-        text.trim_ascii().iter().all(|digit| (b'0'..b'8').contains(digit))
+        text.trim_ascii()
+            .iter()
+            .all(|digit| (b'0'..b'8').contains(digit))
     }
 
     fn check_listed(&self, model: &Checkpoint) {
