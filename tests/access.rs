@@ -99,6 +99,29 @@ fn assert_same(model: &Checkpoint, expected: &Checkpoint, what: &str) {
     }
 }
 
+/// Found by the fuzz target `inspect` on 2026-11-25: without a magic number, the start of a text pickle may be all that
+/// a lazy reader has seen.
+#[test]
+fn a_text_pickle_is_known_however_late_its_first_line_ends() {
+    let text = format!("(dp0\nS'{}'\np1\nI1\ns.", "a".repeat(5_000)).into_bytes();
+    let in_memory = options().from_bytes(text.clone()).unwrap();
+    let lazily = options().from_reader(Recorded::new(text)).unwrap();
+    assert_same(&lazily, &in_memory, "a long line");
+
+    let number = format!("L{}\n.", "1".repeat(100_000)).into_bytes();
+    let in_memory = options().from_bytes(number.clone()).unwrap_err();
+    assert_eq!(in_memory.kind(), ErrorKind::Limit);
+    let lazily = options().from_reader(Recorded::new(number)).unwrap_err();
+    assert_eq!(lazily.to_string(), in_memory.to_string());
+
+    // What cannot go on is not read on: an opcode that does not exist, a text longer than the file.
+    for junk in [b"(dp0\n\xfe".to_vec(), b"X\xff\xff\xff\x7fabc".to_vec()] {
+        let source = Recorded::new([junk, vec![b'x'; 100_000]].concat());
+        assert!(options().from_reader(source.clone()).is_err());
+        assert_eq!(source.take(), [(0, 512)]);
+    }
+}
+
 /// Found by the fuzz target `inspect` on 2026-11-25.
 #[test]
 fn an_absurd_header_length_is_one_error_however_the_file_is_reached() {

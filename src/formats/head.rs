@@ -1,5 +1,6 @@
 //! How much of a file a reader must see before it knows every tensor's place.
 
+use super::pickle::may_be_pickle;
 use super::{detect, gguf};
 use crate::bytes::{Cursor, to_u64};
 use crate::error::{Context, Error, Format, Malformed, Result};
@@ -29,7 +30,12 @@ pub(crate) fn head(start: &[u8], length: u64, budget: &mut Budget) -> Result<Hea
     if given < FIRST_BYTES.min(length) {
         return Ok(Head::Bytes(FIRST_BYTES.min(length)));
     }
-    match format_of_start(start)? {
+    let format = match format_of_start(start) {
+        // Pickles of protocol 0 and 1 have no magic: they are known by their opcodes, which may go on.
+        Err(_) if given < length && may_be_pickle(start, length) => return Ok(Head::Whole),
+        format => format?,
+    };
+    match format {
         Format::Safetensors => safetensors(start, length, budget).in_format(Format::Safetensors),
         Format::Gguf if given < length => match gguf::head(start, budget) {
             Ok(end) => Ok(Head::Bytes(end.min(length))),

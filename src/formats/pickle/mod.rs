@@ -28,7 +28,7 @@ pub use judge::{Judge, Surroundings};
 pub use opcode::Opcode;
 pub use tree::{LONGEST_NAME, NodeId, Object, Tree, Value};
 
-use crate::error::{Context, ErrorKind, Format, Result};
+use crate::error::{Context, Error, ErrorKind, Format, Malformed, Result};
 use crate::limits::Budget;
 
 /// A pickle that was walked to its end.
@@ -88,16 +88,31 @@ pub fn load<'a>(
 /// ```
 #[must_use]
 pub fn is_pickle(input: &[u8]) -> bool {
+    tried(input).is_none()
+}
+
+/// Whether a file of `length` bytes that starts with `start` may turn out to be a pickle, as [`is_pickle`] says of
+/// all of it: what was walked is right, and the rest is there.
+pub(crate) fn may_be_pickle(start: &[u8], length: u64) -> bool {
+    tried(start).is_none_or(|error| match error.as_malformed() {
+        Some(&Malformed::Truncated { needed, .. }) => {
+            let end = error.offset().unwrap_or_default().checked_add(needed);
+            end.is_some_and(|end| end <= length)
+        }
+        _ => false,
+    })
+}
+
+/// Why bytes are no pickle.
+fn tried(input: &[u8]) -> Option<Error> {
     let mut imports = false;
     let mut sink = |event: &Event, tree: &Tree<'_>| {
         if let EventKind::Global(id) = event.kind {
             imports |= tree.global(id).is_some_and(is_plausible);
         }
     };
-    match walk(input, 0, &mut sink, &mut Budget::default()) {
-        Ok(()) => true,
-        Err(error) => imports || error.kind() == ErrorKind::Limit,
-    }
+    let error = walk(input, 0, &mut sink, &mut Budget::default()).err()?;
+    (!imports && error.kind() != ErrorKind::Limit).then_some(error)
 }
 
 /// Whether a global has names that a module and something in it may have: other bytes hardly ever do.
