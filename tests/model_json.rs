@@ -6,37 +6,13 @@
 
 mod support;
 
+use support::outcome::{code, error_at, has, values};
 use support::torch::{call, dict, int, pickle, text, tuple};
 use support::zip::{Entry, Zip, deflated, entry};
-use weighbridge::{Checkpoint, DType, Error, ErrorKind};
+use weighbridge::{Checkpoint, DType, ErrorKind};
 
 /// 1, 2: eight bytes of a storage.
 const ONE_TWO: [u8; 8] = [0, 0, 128, 63, 0, 0, 0, 64];
-
-/// The error of a file, whose place must be where these bytes start in it.
-fn error_at(file: &[u8], place: &[u8]) -> Error {
-    let error = Checkpoint::from_bytes(file.to_vec()).unwrap_err();
-    let at = file.windows(place.len()).position(|part| part == place);
-    assert!(at.is_some(), "{error}");
-    assert_eq!(error.offset(), at.map(|at| at as u64), "{error}");
-    error
-}
-
-fn code(error: &Error) -> &'static str {
-    error.as_malformed().map_or("", |rule| rule.code())
-}
-
-fn has(model: &Checkpoint, code: &str, words: &str) -> bool {
-    let mut findings = model.findings();
-    findings.any(|finding| finding.code == code && finding.message.contains(words))
-}
-
-fn values(model: &Checkpoint, name: &str) -> Vec<f32> {
-    let tensor = model.tensor(name).unwrap();
-    let mut values = vec![0.0_f32; tensor.elements()];
-    tensor.dequantize_into(&mut values).unwrap();
-    values
-}
 
 fn script_with(model: Entry, more: Vec<Entry>) -> Vec<u8> {
     let mut entries = vec![

@@ -8,17 +8,14 @@
 
 mod support;
 
+use support::outcome::code;
 use support::tar::{TarEntry, file, tar};
 use support::torch::{
     dict, global, good_pickle, int, legacy, pickle, pickle_of, tensor, text, tuple,
 };
 use weighbridge::formats::tar::Archive;
 use weighbridge::limits::Budget;
-use weighbridge::{Checkpoint, DType, Error, ErrorKind};
-
-fn code(error: &Error) -> &'static str {
-    error.as_malformed().map_or("", |rule| rule.code())
-}
+use weighbridge::{Checkpoint, DType, ErrorKind};
 
 fn of_kind(kind: u8, name: &str, data: &[u8]) -> TarEntry {
     TarEntry {

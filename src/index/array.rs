@@ -4,7 +4,7 @@ use byteorder::{BigEndian, ByteOrder, LittleEndian};
 
 use super::encoding::Encoding;
 use super::value::{Text, Value, ValueType};
-use crate::bytes::{Cursor, Endian, is_utf8};
+use crate::bytes::{Cursor, Endian};
 use crate::error::{Caller, Error, Malformed, Result};
 
 /// An array of a file, whose elements are read when asked for.
@@ -114,11 +114,11 @@ impl<'a> Array<'a> {
     /// not UTF-8.
     pub fn check_utf8(&self) -> Result<()> {
         self.expect(ValueType::String)?;
-        let whole = |bytes: &[u8]| is_utf8(bytes).then_some(());
-        match self.encoding.runs(self.bytes, self.length, whole) {
-            Some(()) => Ok(()),
-            None => self.strings()?.try_for_each(|text| text.as_str().map(drop)),
+        if self.encoding.are_utf8(self.bytes, self.length) {
+            return Ok(());
         }
+        // One by one, for the place.
+        self.strings()?.try_for_each(|text| text.as_str().map(drop))
     }
 
     /// The bytes of the elements, for arrays of numbers: little-endian unless the file is not.

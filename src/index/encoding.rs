@@ -2,7 +2,7 @@
 
 use byteorder::ByteOrder;
 
-use crate::bytes::{Cursor, Endian, to_u64, to_usize};
+use crate::bytes::{Cursor, Endian, is_utf8, to_u64, to_usize};
 use crate::error::Result;
 
 /// Bytes of strings checked together: few enough to stay in the cache of a core, many enough to be fast.
@@ -38,38 +38,35 @@ impl Encoding {
         rest.split_at_checked(to_usize(length)?)
     }
 
-    /// Gives the bytes of `count` strings to `check`, lengths and all, in runs of about [`RUN`] bytes; `None` as soon
-    /// as it gives `None`.
+    /// Whether `count` strings are UTF-8, looked at in runs of about [`RUN`] bytes, lengths and all.
     ///
     /// A length whose bytes are all ASCII may stand in a run: a run is UTF-8 exactly if each of its strings is, because
     /// no character reaches over an ASCII byte. Any other length stands between two runs.
-    pub(super) fn runs(
-        self,
-        bytes: &[u8],
-        count: u64,
-        check: impl Fn(&[u8]) -> Option<()>,
-    ) -> Option<()> {
+    pub(super) fn are_utf8(self, bytes: &[u8], count: u64) -> bool {
         const NOT_ASCII: u64 = u64::from_ne_bytes([0x80; 8]);
         let length_bytes = if self.short_lengths { 4 } else { 8 };
+        let is_right = |from: usize, to: usize| bytes.get(from..to).is_some_and(is_utf8);
         let mut run = 0;
         let mut at: usize = 0;
         for _ in 0..count {
             // The bytes may have changed since they were checked; the walk then ends, as that of the strings does.
-            let Some((text, rest)) = self.split_string(bytes.get(at..)?) else {
+            let string = bytes.get(at..).and_then(|rest| self.split_string(rest));
+            let Some((text, rest)) = string else {
                 break;
             };
-            let ascii = to_u64(text.len()) & NOT_ASCII == 0;
-            if !ascii || at.saturating_sub(run) >= RUN {
-                check(bytes.get(run..at)?)?;
-                run = if ascii {
-                    at
-                } else {
-                    at.saturating_add(length_bytes)
+            let is_ascii = to_u64(text.len()) & NOT_ASCII == 0;
+            if !is_ascii || at.saturating_sub(run) >= RUN {
+                if !is_right(run, at) {
+                    return false;
+                }
+                run = match is_ascii {
+                    true => at,
+                    false => at.saturating_add(length_bytes),
                 };
             }
             at = bytes.len().saturating_sub(rest.len());
         }
-        check(bytes.get(run..at)?)
+        is_right(run, at)
     }
 
     /// Reads a string or array length.

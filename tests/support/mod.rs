@@ -4,6 +4,7 @@
 
 pub mod gguf;
 pub mod growth;
+pub mod outcome;
 pub mod safetensors;
 pub mod tar;
 pub mod torch;

@@ -2,13 +2,10 @@
 //! has brought them; nothing else of that crate is built), with -O3 and no other option.
 
 use std::ffi::{CString, c_char, c_void};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use libloading::os::unix::{Library, RTLD_LAZY, RTLD_LOCAL};
-
-/// The version in this package's manifest.
-const GGML: &str = "llama-cpp-sys-2-0.1.161/llama.cpp/ggml";
 
 /// `gguf_init_params`.
 #[repr(C)]
@@ -26,7 +23,7 @@ impl Llama {
         // The build of llama.cpp makes this file.
         let version = "#define GGML_VERSION \"\"\n#define GGML_COMMIT \"\"\n";
         std::fs::write(folder.join("ggml-version.h"), version).unwrap();
-        let sources = sources();
+        let sources = super::ggml::sources();
         compile("cc", &folder, &sources, &["ggml.c", "ggml-quants.c"]);
         compile(
             "c++",
@@ -69,16 +66,6 @@ impl Llama {
             free(context);
         }
     }
-}
-
-fn sources() -> PathBuf {
-    let home = || std::env::home_dir().expect("a home").join(".cargo");
-    let cargo = std::env::var_os("CARGO_HOME").map_or_else(home, PathBuf::from);
-    std::fs::read_dir(cargo.join("registry/src"))
-        .expect("fetched crates")
-        .map(|registry| registry.expect("a folder").path().join(GGML))
-        .find(|path| path.is_dir())
-        .expect("cargo fetch has brought llama-cpp-sys-2")
 }
 
 fn compile(compiler: &str, folder: &Path, sources: &Path, files: &[&str]) {

@@ -5,6 +5,7 @@
 //! interpreter that has the package `gguf`. Without a file one is made: 1,000 tensors, a vocabulary of 262,144 tokens
 //! and as many merges. llama.cpp's reader is compiled as `llama` says; what C++ allocates is not counted.
 
+mod ggml;
 #[path = "../../common/headers.rs"]
 mod headers;
 mod llama;

@@ -7,7 +7,6 @@
 //! functions by default (baseline x86-64, -O3), once with -march=native.
 
 use std::cell::RefCell;
-use std::path::PathBuf;
 use std::process::Command;
 
 use candle_core::quantized::k_quants::*;
@@ -18,12 +17,11 @@ use weighbridge::{DType, TensorView};
 
 #[path = "../../../common/mod.rs"]
 mod common;
+#[path = "../ggml.rs"]
+mod ggml;
 
 const ROUNDS: usize = 7;
 const ROW: usize = 4096;
-
-/// The version in this package's manifest.
-const GGML: &str = "llama-cpp-sys-2-0.1.161/llama.cpp/ggml";
 
 type Row = unsafe extern "C" fn(*const u8, *mut f32, i64);
 
@@ -32,15 +30,7 @@ struct Ggml(libloading::Library);
 
 impl Ggml {
     fn build(name: &str, flags: &[&str]) -> Self {
-        let cargo = std::env::var_os("CARGO_HOME").map_or_else(
-            || std::env::home_dir().expect("a home").join(".cargo"),
-            PathBuf::from,
-        );
-        let sources = std::fs::read_dir(cargo.join("registry/src")).expect("fetched crates");
-        let ggml = sources
-            .map(|registry| registry.expect("a folder").path().join(GGML))
-            .find(|path| path.is_dir())
-            .expect("cargo fetch has brought llama-cpp-sys-2");
+        let ggml = ggml::sources();
         let library = std::env::temp_dir().join(format!("weighbridge-ggml-{name}.so"));
         let status = Command::new("cc")
             .args(["-O3", "-DNDEBUG", "-fPIC", "-shared", "-D_GNU_SOURCE"])
