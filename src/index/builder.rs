@@ -62,7 +62,7 @@ impl Default for Draft<'_> {
 }
 
 /// The highest rank that a [`Record`] can hold.
-const MOST_RANK: u64 = 65_535;
+pub(crate) const MOST_RANK: u64 = 65_535;
 
 /// Collects entries, metadata and findings, then proves what holds for all of them together.
 #[derive(Debug, Default)]

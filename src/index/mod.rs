@@ -18,6 +18,7 @@ mod value;
 
 pub use array::Array;
 pub use attributes::Attributes;
+pub(crate) use builder::MOST_RANK;
 pub use builder::{Builder, Draft};
 pub use metadata::{Metadata, MetadataView};
 pub use value::{Text, Value, ValueType};

@@ -136,8 +136,7 @@ impl<'a> Reader<'a, '_> {
         let pickle = self.required("data.pkl")?;
         let stream = Stream::default();
         self.pickle(&pickle, stream, &mut storages, builder, budget)?;
-        note_unused(&storages, builder);
-        Ok(())
+        note_unused(&storages, builder, budget)
     }
 
     /// A member that must be there.
@@ -392,9 +391,17 @@ impl<'a> Reader<'a, '_> {
 }
 
 /// Storages that no tensor asked for.
-pub(super) fn note_unused(storages: &Storages<'_>, builder: &mut Builder) {
-    for key in storages.unused() {
+///
+/// # Errors
+/// Their keys cannot be listed within the budget.
+pub(super) fn note_unused(
+    storages: &Storages<'_>,
+    builder: &mut Builder,
+    budget: &mut Budget,
+) -> Result<()> {
+    for key in storages.unused(budget)? {
         let message = format!("no tensor uses storage {:?}", shortened(key));
         builder.finding(Finding::new(Severity::Note, "unused-storage", message));
     }
+    Ok(())
 }

@@ -6,7 +6,8 @@ use crate::bytes::to_u64;
 use crate::dtype::DType;
 use crate::error::{Error, Malformed, Result};
 use crate::formats::pickle::{NodeId, Tree, Value};
-use crate::index::{Absence, Signs};
+use crate::index::{Absence, MOST_RANK, Signs};
+use crate::limits::Limit;
 
 /// The arguments of one rebuild function.
 #[derive(Clone, Copy)]
@@ -243,14 +244,20 @@ impl<'t> Call<'t, '_> {
                 .and_then(|arguments| self.tree.sequence(*arguments.first()?)),
             None => self.tree.sequence(id),
         };
-        sequence
-            .and_then(|items| {
-                items
-                    .iter()
-                    .map(|&item| unsigned(self.tree, item))
-                    .collect()
-            })
-            .ok_or_else(|| self.error(what, "something else", "a tuple of numbers from 0 up"))
+        let wrong = || self.error(what, "something else", "a tuple of numbers from 0 up");
+        let sequence = sequence.ok_or_else(wrong)?;
+        let rank = to_u64(sequence.len());
+        if rank > MOST_RANK {
+            return Err(Error::limit(Limit::Rank.name(), rank, MOST_RANK).at(self.declared_at));
+        }
+        let mut numbers = Vec::new();
+        numbers
+            .try_reserve_exact(sequence.len())
+            .map_err(|_| Error::out_of_memory().at(self.declared_at))?;
+        for &item in sequence {
+            numbers.push(unsigned(self.tree, item).ok_or_else(wrong)?);
+        }
+        Ok(numbers)
     }
 
     #[cold]

@@ -275,18 +275,19 @@ impl<'t> Reader<'t, '_> {
         let sequence =
             sequence.ok_or_else(|| Error::unexpected(what, "no tuple", "a tuple of numbers"))?;
         budget.allow(Limit::Rank, to_u64(sequence.len()))?;
-        budget.spend_heap(to_u64(sequence.len()).saturating_mul(8))?;
-        let numbers = sequence.iter().map(|&number| {
-            let number = unsigned(self.tree, number)?;
-            usize::try_from(number).ok()
-        });
-        let numbers: Option<Vec<usize>> = numbers.collect();
-        numbers.ok_or_else(|| {
-            Error::malformed(Malformed::OutOfRange {
-                what,
-                value: -1,
-                expected: "numbers from 0 up",
-            })
-        })
+        let mut numbers = Vec::new();
+        budget.reserve(&mut numbers, sequence.len())?;
+        for &number in sequence {
+            let number =
+                unsigned(self.tree, number).and_then(|number| usize::try_from(number).ok());
+            numbers.push(number.ok_or_else(|| {
+                Error::malformed(Malformed::OutOfRange {
+                    what,
+                    value: -1,
+                    expected: "numbers from 0 up",
+                })
+            })?);
+        }
+        Ok(numbers)
     }
 }

@@ -97,7 +97,7 @@ pub(super) fn read(
                 .in_member(member.name)
                 .at(member.data.start())?;
         }
-        note_unused(&storages, builder);
+        note_unused(&storages, builder, budget)?;
     }
     sample_inputs(reader, builder, budget)?;
     for member in budget.collect(reader.members_under("models/"))? {

@@ -72,7 +72,7 @@ pub(super) fn read(
         .read(text, &mut storages, builder, budget)
         .in_member(member.name)
         .at(member.data.start())?;
-    note_unused(&storages, builder);
+    note_unused(&storages, builder, budget)?;
     // torch reads them when it reports an error in the code.
     for pickle in budget.collect(reader.members_under("debug/"))? {
         reader.walk(&pickle, builder, budget)?;

@@ -56,8 +56,7 @@ pub(super) fn read(
         let severity = Severity::Verdict(Verdict::Unrecognised);
         builder.finding(Finding::new(severity, "package-code", message));
     }
-    note_unused(&storages, builder);
-    Ok(())
+    note_unused(&storages, builder, budget)
 }
 
 /// A resource that only looked like a pickle does not make the rest unreadable, and is never safe.

@@ -61,11 +61,11 @@ pub(super) fn read(
         reader.pickle(&pickle, stream, &mut storages, builder, budget)?;
         match folders {
             [("constants/", _)] => constants = Some(storages),
-            _ => note_unused(&storages, builder),
+            _ => note_unused(&storages, builder, budget)?,
         }
     }
     if let Some(constants) = constants {
-        note_unused(&constants, builder);
+        note_unused(&constants, builder, budget)?;
     }
     debug_pickles(reader, builder, budget)?;
     if reader.members_under("code/").next().is_some() {

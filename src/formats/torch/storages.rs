@@ -123,11 +123,14 @@ impl<'a> Storages<'a> {
     }
 
     /// Keys that no tensor asked for, sorted.
-    pub(super) fn unused(&self) -> Vec<&'a str> {
+    ///
+    /// # Errors
+    /// They cannot be listed within the budget.
+    pub(super) fn unused(&self, budget: &mut Budget) -> Result<Vec<&'a str>> {
         let unused = self.list.iter().zip(&self.used).filter(|(_, used)| !*used);
-        let mut keys: Vec<_> = unused.map(|(&(key, _), _)| key).collect();
+        let mut keys = budget.collect(unused.map(|(&(key, _), _)| key))?;
         keys.sort_unstable();
-        keys
+        Ok(keys)
     }
 }
 
