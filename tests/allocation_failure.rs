@@ -15,7 +15,7 @@ use std::process::Command;
 use support::gguf::{Gguf, STRING};
 use support::torch::{checkpoint, dict, pickle, storage, tensor, text};
 use support::zip::{Zip, deflated};
-use weighbridge::{Access, ErrorKind, OpenOptions, Scanner, Strictness, Verdict};
+use weighbridge::{Access, ErrorKind, Limits, OpenOptions, Scanner, Strictness, Verdict};
 
 #[global_allocator]
 static ALLOCATOR: allocation::Counting = allocation::Counting;
@@ -28,6 +28,8 @@ const LARGE: usize = 48 * 1024;
 const CHILD: &str = "WEIGHBRIDGE_FAILING_FILE";
 
 const MANY: usize = 1_200;
+
+const LONG_RANK: usize = 8_192;
 
 fn name(at: usize) -> String {
     format!("model.layers.{at}.weight")
@@ -137,6 +139,22 @@ fn members() -> Vec<u8> {
         members.push(support::zip::entry(&format!("archive/data/{at}"), &[0; 8]));
     }
     Zip::of(members).build()
+}
+
+/// An archive of storages that no tensor uses.
+fn unused_storages() -> Vec<u8> {
+    let mut members = support::torch::members(&pickle(dict(&[])));
+    for at in 1..4_096 {
+        members.push(support::zip::entry(&format!("archive/data/{at}"), &[0; 8]));
+    }
+    Zip::of(members).build()
+}
+
+/// A tensor of so many dimensions that their sizes need a large allocation.
+fn long_shape() -> Vec<u8> {
+    let ones = vec![1; LONG_RANK];
+    let view = tensor(storage("FloatStorage", "0", 2), 0, &ones, &ones);
+    checkpoint(&pickle(dict(&[(text("x"), view)])))
 }
 
 fn dangerous() -> Vec<u8> {
@@ -276,6 +294,8 @@ const MADE: &[Made] = &[
     ("archive", archive),
     ("deflated archive", deflated_archive),
     ("members", members),
+    ("unused storages", unused_storages),
+    ("long shape", long_shape),
     ("dangerous", dangerous),
     ("legacy", legacy),
     ("arrays", arrays),
@@ -320,7 +340,10 @@ fn child() {
     let (_, make) = MADE.iter().find(|(known, _)| *known == name).unwrap();
     let bytes: &'static [u8] = make().leak();
     let _ = weighbridge::policy::Policy::default();
+    let mut limits = Limits::default();
+    limits.rank = LONG_RANK as u64;
     let lenient = OpenOptions::new()
+        .limits(limits)
         .allow_dangerous(true)
         .strictness(Strictness::Lenient);
     let whole = lenient.from_bytes(bytes);

@@ -26,7 +26,7 @@ const LARGE_BYTES: usize = 64 << 10;
 
 fuzz_target!(|data: &[u8]| {
     let mut maker = Maker::new(data);
-    let kind = maker.below(9);
+    let kind = maker.below(10);
     let times = 1 << maker.below(13);
     let file: Arc<[u8]> = file(kind, times).into();
     let work = maker.below(4);
@@ -127,6 +127,14 @@ fn file(kind: usize, times: usize) -> Vec<u8> {
         7 => {
             let members: Vec<_> = (0..times).map(|at| tar::file(&name(at), b"text")).collect();
             tar::tar(&members)
+        }
+        8 => {
+            let ones = vec![1; times];
+            let pairs = [(
+                text("x"),
+                tensor(storage("FloatStorage", "0", 2), 0, &ones, &ones),
+            )];
+            checkpoint(&pickle(dict(&pairs)))
         }
         _ => {
             let items: Vec<String> = (0..times)
