@@ -97,7 +97,11 @@ fn weights_that_are_checkpoints_of_their_own_are_read_from_inside() {
     };
     let (name, json) = config(
         "m",
-        &[("a", pickled("weight_1")), ("b", pickled("weight_2"))],
+        &[
+            ("a", pickled("weight_1")),
+            ("b", pickled("weight_2")),
+            ("c", pickled("weight_3")),
+        ],
     );
     // An array that protocol 2 writes as text has to be decoded into a buffer of its own.
     let array = numpy_array(
@@ -111,11 +115,13 @@ fn weights_that_are_checkpoints_of_their_own_are_read_from_inside() {
     let file = program(vec![
         entry(&name, json.as_bytes()),
         entry("p/data/weights/weight_1", &checkpoint(&inner)),
+        // torch stores it; a program that zips the archive again deflates it.
+        deflated("p/data/weights/weight_3", &checkpoint(&inner)),
         entry("p/data/weights/weight_2", &checkpoint(&inner)),
     ]);
     let model = Checkpoint::from_bytes(file.clone()).unwrap();
-    assert_eq!(model.len(), 4);
-    for weight in ["a", "b"] {
+    assert_eq!(model.len(), 6);
+    for weight in ["a", "b", "c"] {
         assert_eq!(values(&model, &format!("{weight}.x")), [1.0, 2.0]);
         let array = model.tensor(&format!("{weight}.n")).unwrap();
         assert_eq!(array.dtype(), DType::U8);

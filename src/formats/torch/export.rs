@@ -242,23 +242,33 @@ impl Described<'_, '_> {
     ) -> Result<()> {
         let path = format!("{}{path}", self.folder);
         let member = reader.required(&path)?;
-        let stored = member.stored(reader.bytes);
-        if !stored.starts_with(b"PK\x03\x04") {
+        // torch stores it; a program that zips the archive again may deflate it.
+        let inflated = inflate(reader.bytes, &member, budget)?;
+        let checkpoint = match &inflated {
+            Some(buffer) => buffer.bytes(),
+            None => member.stored(reader.bytes),
+        };
+        if !checkpoint.starts_with(b"PK\x03\x04") {
             let message = format!("{:?} is no tensor: it is not listed", shortened(name));
             builder.finding(Finding::new(Severity::Warning, "custom-object", message));
             return Ok(());
         }
-        let parsed = archive::read(stored, budget).in_member(member.name)?;
+        let parsed = archive::read(checkpoint, budget).in_member(member.name)?;
+        let (source, offset) = match &inflated {
+            Some(_) => (reader.buffers().saturating_add(1), 0),
+            None => (0, member.data.start()),
+        };
         let moved = Moved {
             prefix: &format!("{name}."),
             name: None,
             stream: member.name,
-            offset: member.data.start(),
-            source: 0,
-            buffers: reader.buffers(),
+            offset,
+            source,
+            // Buffer n of a checkpoint is its source 1 + n.
+            buffers: source.max(reader.buffers()),
         };
-        builder.absorb(&parsed.index, stored, moved, budget)?;
-        for buffer in parsed.inflated {
+        builder.absorb(&parsed.index, checkpoint, moved, budget)?;
+        for buffer in inflated.into_iter().chain(parsed.inflated) {
             reader.add_buffer(buffer, budget)?;
         }
         Ok(())
