@@ -288,11 +288,13 @@ fn files_in_order_never_step_back() {
 }
 
 /// A model of 256 GiB of zeros behind its header: larger than the memory of most machines.
+#[cfg(all(feature = "mmap", target_os = "linux", target_pointer_width = "64"))]
 struct Endless {
     head: Vec<u8>,
     length: u64,
 }
 
+#[cfg(all(feature = "mmap", target_os = "linux", target_pointer_width = "64"))]
 impl ReadAt for Endless {
     fn length(&self) -> io::Result<u64> {
         Ok(self.length)

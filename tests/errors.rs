@@ -2,6 +2,7 @@
 //! without an input fails here.
 
 #![allow(missing_docs, unreachable_pub)]
+#![cfg_attr(not(feature = "convert"), allow(dead_code, unused_imports))]
 
 mod support;
 

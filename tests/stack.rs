@@ -1,6 +1,7 @@
 //! Depth needs no stack: opening, reading, scanning, converting and dropping deep files in threads of 64 KiB.
 
 #![allow(missing_docs, unreachable_pub)]
+#![cfg_attr(not(feature = "convert"), allow(dead_code, unused_imports))]
 
 mod support;
 
