@@ -172,7 +172,10 @@ fn dangerous() -> Vec<u8> {
 }
 
 fn tarred() -> Vec<u8> {
-    let mut entries = vec![support::tar::file("a.pt", &archive())];
+    let mut entries = vec![
+        support::tar::file("a.pt", &archive()),
+        support::tar::file("b.pt", &long_shape()),
+    ];
     for at in 0..1_000 {
         entries.push(support::tar::file(&format!("file {at}"), &[1]));
     }

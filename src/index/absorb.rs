@@ -2,7 +2,7 @@
 
 use super::{Builder, Draft, Index, Value};
 use crate::bytes::{Span, to_u64};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::limits::Budget;
 
 /// How an inner file's tensors are called and found in the outer one.
@@ -36,14 +36,14 @@ impl Builder {
     ) -> Result<()> {
         let first_storage = self.index.storages;
         self.index.storages = first_storage.saturating_add(index.storages());
+        let (mut shape, mut strides) = (Vec::new(), Vec::new());
         for entry in index.iter() {
             let name = match moved.name {
                 Some(name) => budget.join(&[name])?,
                 None => budget.join(&[moved.prefix, entry.name()])?,
             };
-            let widen = |numbers: &[usize]| numbers.iter().copied().map(to_u64).collect();
-            let shape: Vec<u64> = widen(entry.shape());
-            let strides: Option<Vec<u64>> = entry.strides().map(widen);
+            widen(entry.shape(), &mut shape)?;
+            widen(entry.strides().unwrap_or_default(), &mut strides)?;
             let (source, offset) = match entry.source() {
                 0 => (moved.source, moved.offset),
                 buffer => (buffer.saturating_add(moved.buffers), 0),
@@ -58,7 +58,7 @@ impl Builder {
                     _ => "",
                 },
                 shape: &shape,
-                strides: strides.as_deref(),
+                strides: entry.strides().is_some().then_some(strides.as_slice()),
                 span: Span::new("a tensor", start, entry.span().length(), end)?,
                 source,
                 storage: Some(first_storage.saturating_add(entry.storage())),
@@ -92,6 +92,15 @@ impl Builder {
         self.findings(index.findings().in_stream(moved.stream));
         Ok(())
     }
+}
+
+/// Replaces what `wide` holds by `numbers`: one list serves every tensor.
+fn widen(numbers: &[usize], wide: &mut Vec<u64>) -> Result<()> {
+    wide.clear();
+    wide.try_reserve(numbers.len())
+        .map_err(|_| Error::out_of_memory())?;
+    wide.extend(numbers.iter().copied().map(to_u64));
+    Ok(())
 }
 
 /// The little-endian bytes of a number or truth value.
