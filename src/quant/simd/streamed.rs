@@ -45,6 +45,10 @@ pub(super) fn streamed<T: Output>(out: &mut [T], fill: impl FnOnce(&mut [Streame
     }
     fill(slots);
     // Makes the stores visible in order with all that follow, on this thread and others.
-    _mm_sfence();
+    #[allow(unused_unsafe, reason = "a safe function in newer versions of Rust")]
+    // SAFETY: asks for SSE, which is part of x86-64, and for nothing else.
+    unsafe {
+        _mm_sfence();
+    }
     true
 }
