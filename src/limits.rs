@@ -403,6 +403,17 @@ mod tests {
     }
 
     #[test]
+    fn a_maps_room_is_spent_before_it_is_reserved() {
+        let mut limits = Limits::default();
+        limits.heap_bytes = 8 * 17;
+        let mut budget = Budget::new(limits, Strictness::Strict);
+        let mut map: HashMap<u64, u64> = HashMap::new();
+        budget.grow_map(&mut map).unwrap();
+        map.extend((0..map.capacity() as u64).map(|at| (at, at)));
+        assert!(budget.grow_map(&mut map).is_err());
+    }
+
+    #[test]
     fn heap_is_a_sum() {
         let limits = Limits {
             heap_bytes: 100,

@@ -175,6 +175,28 @@ mod tests {
     }
 
     #[test]
+    fn parts_are_skipped_up_to_one_that_is_long_or_cut_off() {
+        let bytes = [
+            1, 0, 0, 0, 9, 0, 0, 0, 0, 3, 0, 0, 0, 9, 9, 9, 2, 0, 0, 0, 9,
+        ];
+        for (count, most, skipped, offset) in [
+            (9, 9, 3, 16),
+            (2, 9, 2, 9),
+            (9, 2, 2, 9),
+            (0, 9, 0, 0),
+            (1, 1, 1, 5),
+        ] {
+            let mut cursor = Cursor::<LittleEndian>::new(&bytes);
+            assert_eq!(cursor.skip_parts(count, true, most), skipped);
+            assert_eq!(cursor.offset(), offset);
+        }
+        let long = [2, 0, 0, 0, 0, 0, 0, 0, 9, 9, 1];
+        let mut cursor = Cursor::<LittleEndian>::new(&long);
+        assert_eq!(cursor.skip_parts(2, false, 9), 1);
+        assert_eq!(cursor.offset(), 10);
+    }
+
+    #[test]
     fn a_failed_read_stays_where_it_was_and_names_the_offset() {
         let mut cursor = Cursor::<LittleEndian>::at(&[1, 2, 3], 100);
         cursor.u8("a").unwrap();
