@@ -404,8 +404,10 @@ mod tests {
 
     #[test]
     fn a_maps_room_is_spent_before_it_is_reserved() {
-        let mut limits = Limits::default();
-        limits.heap_bytes = 8 * 17;
+        let limits = Limits {
+            heap_bytes: 8 * 17,
+            ..Limits::default()
+        };
         let mut budget = Budget::new(limits, Strictness::Strict);
         let mut map: HashMap<u64, u64> = HashMap::new();
         budget.grow_map(&mut map).unwrap();

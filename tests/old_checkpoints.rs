@@ -11,7 +11,7 @@ mod support;
 use support::outcome::code;
 use support::tar::{TarEntry, file, tar};
 use support::torch::{
-    dict, global, good_pickle, int, legacy, pickle, pickle_of, tensor, text, tuple,
+    checkpoint, dict, global, good_pickle, int, legacy, pickle, pickle_of, tensor, text, tuple,
 };
 use weighbridge::formats::tar::Archive;
 use weighbridge::limits::Budget;
@@ -31,6 +31,20 @@ fn record(key: &str, value: &str) -> Vec<u8> {
         .find(|digits| (rest + digits).to_string().len() == *digits)
         .unwrap();
     format!("{} {key}={value}\n", rest + digits).into_bytes()
+}
+
+#[test]
+fn members_that_are_no_checkpoints_are_counted() {
+    let model = || file("a.pt", &checkpoint(&good_pickle()));
+    let told = |members: &[TarEntry]| {
+        let model = Checkpoint::from_bytes(tar(members)).unwrap();
+        let mut notes = model.findings();
+        let note = notes.find(|finding| finding.code == "other-members");
+        note.map(|finding| finding.message.to_string())
+    };
+    assert_eq!(told(&[model()]), None);
+    let note = told(&[model(), file("b.txt", b"text"), file("c.txt", b"text")]).unwrap();
+    assert_eq!(note, "2 members of the archive are no checkpoints");
 }
 
 #[test]
