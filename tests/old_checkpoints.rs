@@ -296,3 +296,16 @@ fn an_empty_tensor_of_a_tar_archive_has_its_shape() {
     assert_eq!((tensor.dtype(), tensor.shape()), (DType::F32, &[0, 3][..]));
     assert!(tensor.bytes().unwrap().is_empty());
 }
+
+#[test]
+fn a_type_that_is_not_known_keeps_its_name_inside_an_archive() {
+    let header = r#"{"x":{"dtype":"F9","shape":[2],"data_offsets":[0,3]}}"#;
+    let inner = support::safetensors::build(header, &[1, 2, 3]);
+    let whole = Checkpoint::from_bytes(inner.clone()).unwrap();
+    let packed = Checkpoint::from_bytes(tar(&[file("a.safetensors", &inner)])).unwrap();
+    for model in [whole, packed] {
+        let tensor = model.tensor("x").unwrap();
+        assert_eq!((tensor.dtype(), tensor.dtype_name()), (DType::Opaque, "F9"));
+        assert_eq!(tensor.bytes().unwrap(), [1, 2, 3]);
+    }
+}

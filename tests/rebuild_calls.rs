@@ -406,3 +406,33 @@ fn folders_among_the_members_are_no_storages() {
     assert_eq!(model.tensor("x").unwrap().bytes().unwrap(), ONE_TWO);
     assert!(!has(&model, "unused-storage", ""));
 }
+
+#[test]
+fn tensors_of_one_file_keep_attributes_of_their_own() {
+    let (dtype, ones) = (global("torch", "float32"), || ints(&[1]));
+    let meta = [dtype, ones(), ones(), FALSE.to_vec()];
+    let absent = utils("_rebuild_meta_tensor_no_storage", &meta);
+    let parameter = |gradient: &[u8]| {
+        let arguments = [floats(), gradient.to_vec(), hooks()];
+        utils("_rebuild_parameter", &arguments)
+    };
+    let pairs = [
+        (text("a"), parameter(TRUE)),
+        (text("b"), parameter(FALSE)),
+        (text("c"), absent),
+        (text("d"), parameter(TRUE)),
+    ];
+    let model = Checkpoint::from_bytes(checkpoint(&pickle(dict(&pairs)))).unwrap();
+    let told: Vec<_> = ["a", "b", "c", "d"]
+        .map(|name| model.tensor(name).unwrap().attributes())
+        .map(|told| (told.requires_grad, told.device))
+        .to_vec();
+    let storages = model.tensor("a").unwrap().attributes().device;
+    let expected = [
+        (true, storages),
+        (false, storages),
+        (false, "meta"),
+        (true, storages),
+    ];
+    assert_eq!(told, expected);
+}

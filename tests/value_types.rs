@@ -138,6 +138,7 @@ fn each_getter_gives_only_its_types() {
     let mut pairs = 0;
     for checkpoint in [scalars(3, false), scalars(3, true), scalars(2, false)] {
         let metadata = checkpoint.metadata();
+        assert!(!metadata.is_empty());
         let model = Model::new(metadata);
         for &value_type in ValueType::ALL {
             let key = value_type.name();
