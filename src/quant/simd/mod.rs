@@ -136,6 +136,7 @@ impl Isa {
         let baseline = match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => false,
+            #[allow(unreachable_patterns, reason = "some processors have no kernels")]
             _ => true,
         };
         !cfg!(weighbridge_scalar) && (baseline || !cfg!(weighbridge_baseline))
