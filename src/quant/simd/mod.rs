@@ -7,7 +7,7 @@
 //!
 //! A kernel is a safe function with `#[target_feature]`: the features it is compiled for are pinned,
 //! so that a build for a newer processor cannot change its code. `unsafe` stands in two files: here, for
-//! the call after the processor was asked, and in `streamed.rs`, for stores past the cache.
+//! the call after the processor was asked, and in `streamed.rs`, for stores past the cache and hints to it.
 
 #![cfg_attr(
     not(any(
@@ -55,6 +55,7 @@ macro_rules! x86_row {
         fn cached<T: Output>(bytes: &[u8], out: &mut [T]) {
             let (outs, _) = out.as_chunks_mut::<8>().0.as_chunks_mut();
             for (block, out) in bytes.as_chunks().0.iter().zip(outs) {
+                streamed::ask_ahead(block);
                 $decode(block, out);
             }
             tail(bytes, out);
@@ -65,6 +66,7 @@ macro_rules! x86_row {
             let done = streamed::streamed(&mut out[..whole], |slots| {
                 let (outs, _) = slots.as_chunks_mut();
                 for (block, out) in bytes.as_chunks().0.iter().zip(outs) {
+                    streamed::ask_ahead(block);
                     $decode(block, out);
                 }
             });

@@ -1,8 +1,11 @@
-//! Slots whose values are stored past the cache.
+//! Slots whose values are stored past the cache, and sources that are asked for in time.
 
-#![expect(unsafe_code, reason = "stores past the cache have no safe form")]
+#![expect(
+    unsafe_code,
+    reason = "stores past the cache and hints to it have no safe form"
+)]
 
-use std::arch::x86_64::{__m128i, _mm_sfence, _mm_stream_si128};
+use std::arch::x86_64::{__m128i, _MM_HINT_T0, _mm_prefetch, _mm_sfence, _mm_stream_si128};
 
 use bytemuck::NoUninit;
 
@@ -51,4 +54,22 @@ pub(super) fn streamed<T: Output>(out: &mut [T], fill: impl FnOnce(&mut [Streame
         _mm_sfence();
     }
     true
+}
+
+/// How many bytes ahead of a block the source is asked for: of 512, 1,024 and 2,048 the last was never slower.
+const AHEAD: usize = 2048;
+
+/// Asks for what will be decoded some blocks later. The processor does so by itself, but too late and to the end
+/// of a page only; without, F16 and Q8_0 took a quarter longer.
+#[inline]
+#[target_feature(enable = "sse2")]
+pub(super) fn ask_ahead<const BYTES: usize>(block: &[u8; BYTES]) {
+    for at in (0..BYTES).step_by(64) {
+        let later = block.as_ptr().wrapping_add(AHEAD + at);
+        #[allow(unused_unsafe, reason = "a safe function in newer versions of Rust")]
+        // SAFETY: a hint. It reads nothing that a program could see and never faults, whatever the address.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(later.cast());
+        }
+    }
 }

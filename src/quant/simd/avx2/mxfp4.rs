@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::slot::Slot;
 use super::tables;
-use super::vector::{TOP, nibbles, put, twice_16, wide};
+use super::vector::{nibbles, put_unscaled, twice_16};
 use crate::quant::mxfp4::{BYTES, TABLE, half_exponent};
 
 /// The table as bytes.
@@ -16,10 +16,8 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 4]) {
     let d = _mm256_set1_ps(half_exponent(block[0]));
     let values = nibbles(twice_16(block, 1))
         .map(|q| _mm256_shuffle_epi8(bytemuck::cast(VALUES), q));
-    for (part, out) in out.iter_mut().enumerate() {
-        let value = _mm256_cvtepi32_ps(wide(values[part / 2], part % 2 == 1));
+    for (half, values) in values.into_iter().enumerate() {
         // Not folded into the power, which may be the least subnormal one already.
-        let value = _mm256_mul_ps(value, _mm256_set1_ps(TOP));
-        put(out, _mm256_mul_ps(value, d));
+        put_unscaled(out, 2 * half, values, d);
     }
 }

@@ -3,8 +3,9 @@
 use std::arch::x86_64::*;
 
 use super::slot::Slot;
-use super::tables::FIFTH_BITS;
-use super::vector::{halves_at, halves_of_top, nibbles, put, twice_16, wide};
+use super::vector::{
+    LOWER_16, UPPER_16, halves_at, halves_of_top, nibbles, put_plus, twice_16, where_set,
+};
 use crate::quant::convert::u32_at;
 use crate::quant::q5_1::BYTES;
 
@@ -13,12 +14,10 @@ use crate::quant::q5_1::BYTES;
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 4]) {
     let d = halves_of_top::<S>(block, 0);
     let m = halves_at::<S>(block, 2);
+    let high_bits = u32_at(block, 4);
     let nibbles = nibbles(twice_16(block, 8));
-    let high_bits = u32_at(block, 4).to_le_bytes();
-    for (part, out) in out.iter_mut().enumerate() {
-        let high = FIFTH_BITS[usize::from(high_bits[part])];
-        let low = wide(nibbles[part / 2], part % 2 == 1);
-        let q = _mm256_or_si256(low, bytemuck::cast(high.0));
-        put(out, _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(q), d), m));
+    for (half, bytes) in [LOWER_16, UPPER_16].into_iter().enumerate() {
+        let fifth = _mm256_and_si256(where_set(high_bits, bytes), _mm256_set1_epi8(16));
+        put_plus(out, 2 * half, _mm256_or_si256(nibbles[half], fifth), (d, m));
     }
 }

@@ -1,11 +1,11 @@
 //! Q8_1: bytes times the scale.
 
 use super::slot::Slot;
-use super::vector::{halves_at, put_bytes};
+use super::vector::{halves_of_top, put_bytes};
 use crate::quant::q8_1::BYTES;
 
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 4]) {
-    put_bytes(out, block, 4, halves_at::<S>(block, 0));
+    put_bytes(out, block, 4, halves_of_top::<S>(block, 0));
 }

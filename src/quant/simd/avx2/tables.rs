@@ -25,12 +25,6 @@ const fn by_bits(clear: u32, set: u32) -> [Lanes<u32>; 256] {
 /// The sign of a float where the bit is set.
 pub(super) static SIGNS: [Lanes<u32>; 256] = by_bits(0, 1 << 31);
 
-/// A fifth bit above a nibble in the uppermost byte.
-pub(super) static FIFTH_BITS: [Lanes<u32>; 256] = by_bits(0, 0x10 << 24);
-
-/// Less 16 where the fifth bit is clear: the bits above a nibble are those of −16.
-pub(super) static FIFTH_BITS_LESS_16: [Lanes<u32>; 256] = by_bits(0xf0 << 24, 0);
-
 /// The signs of a 7-bit code, whose eighth makes their number even.
 pub(super) static EVEN_SIGNS: [Lanes<u32>; 128] = {
     let mut table = [Lanes([0; 8]); 128];

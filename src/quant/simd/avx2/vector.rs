@@ -113,6 +113,32 @@ pub(super) fn pairs(bytes: __m256i) -> [__m256i; 4] {
     ]
 }
 
+/// Which bits of a word [`where_set`] looks at: each number names a byte for eight of them.
+/// The lower 16, for both halves.
+pub(super) const LOWER_16: [u64; 4] = [0, EACH, 0, EACH];
+/// The upper 16, for both halves.
+pub(super) const UPPER_16: [u64; 4] = [2 * EACH, 3 * EACH, 2 * EACH, 3 * EACH];
+
+const EACH: u64 = 0x0101_0101_0101_0101;
+
+/// All ones in the bytes whose bits are set.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+pub(super) fn where_set(bits: u32, bytes: [u64; 4]) -> __m256i {
+    let bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(bits.cast_signed()), bytemuck::cast(bytes));
+    let bit = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64.cast_signed());
+    _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit)
+}
+
+/// Low and high bytes side by side: the 32 numbers that they make.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+pub(super) fn words(low: __m256i, high: __m256i) -> [u16; 32] {
+    let [a, c]: [[u16; 8]; 2] = bytemuck::cast(_mm256_unpacklo_epi8(low, high));
+    let [b, d]: [[u16; 8]; 2] = bytemuck::cast(_mm256_unpackhi_epi8(low, high));
+    bytemuck::cast([a, b, c, d])
+}
+
 /// The value of a byte that stands in the uppermost 8 bits of an integer, as `wide` leaves it.
 ///
 /// A scale is multiplied by it once, and not each value. Exact, as long as the scale comes from a half:
@@ -124,30 +150,51 @@ pub(super) const TOP: f32 = 1.0 / (1 << 24) as f32;
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn wide(twice: __m256i, second: bool) -> __m256i {
-    let places = if second {
-        _mm256_setr_epi32(
-            0x08ff_ffff,
-            0x09ff_ffff,
-            0x0aff_ffff,
-            0x0bff_ffff,
-            0x0cff_ffff,
-            0x0dff_ffff,
-            0x0eff_ffff,
-            0x0fff_ffff,
-        )
-    } else {
-        _mm256_setr_epi32(
-            0x00ff_ffff,
-            0x01ff_ffff,
-            0x02ff_ffff,
-            0x03ff_ffff,
-            0x04ff_ffff,
-            0x05ff_ffff,
-            0x06ff_ffff,
-            0x07ff_ffff,
-        )
+    const PLACES: [[[u8; 4]; 8]; 2] = [places(0, 1), places(8, 1)];
+    _mm256_shuffle_epi8(twice, bytemuck::cast(PLACES[usize::from(second)]))
+}
+
+/// Places for a shuffle: eight bytes from `first` on, `step` apart, each to the top of an integer.
+const fn places(first: u8, step: u8) -> [[u8; 4]; 8] {
+    let mut places = [[0xff; 4]; 8];
+    let mut at = 0;
+    while at < 8 {
+        places[at][3] = first + step * at as u8;
+        at += 1;
+    }
+    places
+}
+
+/// Sixteen signed bytes, which stand in both halves, as floats in the order of [`put_two`]; in units of [`TOP`].
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+pub(super) fn floats_two<S: Slot>(twice: __m256i) -> [__m256; 2] {
+    const SECONDS: [[[u8; 4]; 8]; 2] = [places(0, 2), places(1, 2)];
+    let both = match S::KIND {
+        Kind::F32 | Kind::F16 => [wide(twice, false), wide(twice, true)],
+        Kind::Bf16 => SECONDS.map(|places| _mm256_shuffle_epi8(twice, bytemuck::cast(places))),
     };
-    _mm256_shuffle_epi8(twice, places)
+    both.map(|values| _mm256_cvtepi32_ps(values))
+}
+
+/// Stores 16 values in slots `at` and `at + 1`, as [`put`] does: the first eight and the others, or for bfloat16
+/// every second and those between. Then a half of each integer is where it belongs, and nothing has to cross
+/// the halves of a vector.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+pub(super) fn put_two<S: Slot>(out: &mut [S], at: usize, [first, second]: [__m256; 2]) {
+    let [low, high] = &mut out[at..at + 2] else {
+        return;
+    };
+    if S::KIND != Kind::Bf16 {
+        put(low, first);
+        put(high, second);
+        return;
+    }
+    let even = _mm256_srli_epi32::<16>(rounded_to_bf16(first));
+    let all = _mm256_blend_epi16::<0b1010_1010>(even, rounded_to_bf16(second));
+    low.write(_mm256_castsi256_si128(all));
+    high.write(_mm256_extracti128_si256::<1>(all));
 }
 
 /// Stores 16 signed bytes, which stand in both halves, times `scale` (in units of [`TOP`]) in slots `at`
@@ -155,10 +202,17 @@ pub(super) fn wide(twice: __m256i, second: bool) -> __m256i {
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn put_scaled<S: Slot>(out: &mut [S], at: usize, twice: __m256i, scale: __m256) {
-    for (half, out) in out[at..at + 2].iter_mut().enumerate() {
-        let values = _mm256_cvtepi32_ps(wide(twice, half == 1));
-        put(out, _mm256_mul_ps(values, scale));
-    }
+    let values = floats_two::<S>(twice).map(|values| _mm256_mul_ps(values, scale));
+    put_two(out, at, values);
+}
+
+/// As [`put_scaled`], of a scale that is as small as a float can be: not in units of [`TOP`].
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+pub(super) fn put_unscaled<S: Slot>(out: &mut [S], at: usize, twice: __m256i, scale: __m256) {
+    let values = floats_two::<S>(twice);
+    let values = values.map(|values| _mm256_mul_ps(_mm256_mul_ps(values, every(TOP)), scale));
+    put_two(out, at, values);
 }
 
 /// As [`put_scaled`], plus `shift`.
@@ -170,10 +224,9 @@ pub(super) fn put_plus<S: Slot>(
     twice: __m256i,
     (scale, shift): (__m256, __m256),
 ) {
-    for (half, out) in out[at..at + 2].iter_mut().enumerate() {
-        let values = _mm256_cvtepi32_ps(wide(twice, half == 1));
-        put(out, _mm256_add_ps(_mm256_mul_ps(values, scale), shift));
-    }
+    let values = floats_two::<S>(twice);
+    let values = values.map(|values| _mm256_add_ps(_mm256_mul_ps(values, scale), shift));
+    put_two(out, at, values);
 }
 
 /// As [`put_scaled`], less `minimum`.
@@ -185,19 +238,17 @@ pub(super) fn put_less<S: Slot>(
     twice: __m256i,
     (scale, minimum): (__m256, __m256),
 ) {
-    for (half, out) in out[at..at + 2].iter_mut().enumerate() {
-        let values = _mm256_cvtepi32_ps(wide(twice, half == 1));
-        put(out, _mm256_sub_ps(_mm256_mul_ps(values, scale), minimum));
-    }
+    let values = floats_two::<S>(twice);
+    let values = values.map(|values| _mm256_sub_ps(_mm256_mul_ps(values, scale), minimum));
+    put_two(out, at, values);
 }
 
-/// Stores the signed bytes at `at` times `scale`, eight to a slot.
+/// Stores the signed bytes at `at` times `scale` (in units of [`TOP`]), sixteen to two slots.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn put_bytes<S: Slot>(out: &mut [S], block: &[u8], at: usize, scale: __m256) {
-    for (part, out) in out.iter_mut().enumerate() {
-        let values = floats_8(bytes_8(block, at + 8 * part));
-        put(out, _mm256_mul_ps(values, scale));
+    for two in 0..out.len() / 2 {
+        put_scaled(out, 2 * two, twice_16(block, at + 16 * two), scale);
     }
 }
 
