@@ -300,6 +300,25 @@ impl Budget {
         self.reserve(vector, step.max(16))
     }
 
+    /// Makes room for one more element of a list that grows along an input: for as many as the part that is
+    /// `read` of its `length` bytes lets expect of the rest, but at most half as many as there are.
+    ///
+    /// # Errors
+    /// As [`grow`](Self::grow).
+    #[inline]
+    pub(crate) fn grow_along<T>(
+        &mut self,
+        vector: &mut Vec<T>,
+        read: usize,
+        length: usize,
+    ) -> Result<()> {
+        if vector.len() < vector.capacity() {
+            return Ok(());
+        }
+        let step = growth_along(vector.len(), read, length);
+        self.reserve(vector, step)
+    }
+
     /// Reserves exactly `additional` elements, charged before they are allocated.
     ///
     /// # Errors
@@ -371,6 +390,17 @@ impl Budget {
         }
         Ok(text)
     }
+}
+
+/// How many elements to add to `count`, of a list that grows along an input.
+#[cold]
+pub(crate) fn growth_along(count: usize, read: usize, length: usize) -> usize {
+    let left = length.saturating_sub(read);
+    let expected = count.saturating_mul(left).checked_div(read);
+    // A little more, and never so few that the list would be moved again and again.
+    let expected = expected.unwrap_or(count);
+    let expected = expected.saturating_add(expected / 32);
+    expected.clamp(count / 16, count / 2).max(16)
 }
 
 impl Default for Budget {

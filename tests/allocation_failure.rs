@@ -280,6 +280,13 @@ fn arrays() -> Vec<u8> {
     ]))
 }
 
+/// A list with room left for some, when it is given many more.
+fn list_in_parts() -> Vec<u8> {
+    let part = |count| [b"(".to_vec(), b"M\x01\x01".repeat(count), b"e".to_vec()].concat();
+    let list = [b"]".to_vec(), part(1_000), part(1), part(20_000)].concat();
+    pickle(dict(&[(text("list"), list)]))
+}
+
 fn gzipped() -> Vec<u8> {
     use std::io::Write;
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -302,6 +309,7 @@ const MADE: &[Made] = &[
     ("dangerous", dangerous),
     ("legacy", legacy),
     ("arrays", arrays),
+    ("list in parts", list_in_parts),
     ("tar", tarred),
     ("tar.gz", gzipped),
 ];

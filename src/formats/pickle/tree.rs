@@ -10,7 +10,6 @@ use std::num::NonZeroU32;
 use super::global::{Global, GlobalNode, Name};
 use super::opcode::Opcode;
 use crate::bytes::{to_u64, to_usize};
-use crate::limits::Budget;
 
 /// Bytes of the longest name, key or other text that is looked at as such. Honest ones have fewer than
 /// 200.
@@ -346,13 +345,6 @@ impl Tree<'_> {
         }
     }
 
-    /// Gives back the room that is left in the lists.
-    pub(super) fn shrink(&mut self, budget: &mut Budget) {
-        shrink(&mut self.nodes, budget);
-        shrink(&mut self.items, budget);
-        shrink(&mut self.objects, budget);
-    }
-
     #[inline]
     pub(super) fn node(&self, id: NodeId) -> Option<Node> {
         self.nodes.get(id.position()).copied()
@@ -395,13 +387,6 @@ impl Tree<'_> {
         let pool = if decoded { &self.decoded } else { self.input };
         slice(pool, start, length)
     }
-}
-
-fn shrink<T>(list: &mut Vec<T>, budget: &mut Budget) {
-    let before = list.capacity();
-    list.shrink_to_fit();
-    let freed = before.saturating_sub(list.capacity());
-    budget.refund_heap(to_u64(freed.saturating_mul(size_of::<T>())));
 }
 
 fn slice<T>(pool: &[T], start: usize, length: u32) -> &[T] {

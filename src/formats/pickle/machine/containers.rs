@@ -4,7 +4,7 @@ use super::Machine;
 use crate::error::{Error, Result};
 use crate::formats::pickle::event::{Anomaly, EventKind};
 use crate::formats::pickle::opcode::Opcode;
-use crate::formats::pickle::tree::{EMPTY, MOST_HASH, NO_HASH, Node, NodeId};
+use crate::formats::pickle::tree::{EMPTY, MOST_HASH, NO_HASH, Node, NodeId, Tree};
 
 impl Machine<'_, '_> {
     pub(super) fn new_container(&mut self, node: Node, pairs: bool) -> Result<()> {
@@ -54,16 +54,21 @@ impl Machine<'_, '_> {
         Ok(())
     }
 
-    /// A tuple of items that were taken.
+    /// A tuple of the values from `height` on, which leave the stack.
     #[inline]
-    pub(super) fn tuple_of(&mut self, (start, length): (usize, u32)) -> Result<NodeId> {
-        let items = self.tree.items.get(start..).unwrap_or_default();
+    pub(super) fn tuple_from(&mut self, height: usize) -> Result<NodeId> {
+        let start = self.reserve_items(height)?;
+        let Tree { items, nodes, .. } = &mut self.tree;
+        let taken = self.stack.get(height..).unwrap_or_default();
         let (mut none, mut steps) = (false, 1_u64);
-        for &item in items {
-            let more = self.hash_steps(item);
+        items.extend(taken.iter().map(|&item| {
+            let more = hash_steps(nodes, item);
             none |= more == NO_HASH;
             steps = steps.saturating_add(more.into());
-        }
+            item
+        }));
+        let length = u32::try_from(taken.len()).unwrap_or(u32::MAX);
+        self.stack.truncate(height);
         let steps = u16::try_from(steps).unwrap_or(MOST_HASH).min(MOST_HASH);
         let steps = if none { NO_HASH } else { steps };
         self.node(Node::Tuple(start, length, steps))
@@ -79,7 +84,7 @@ impl Machine<'_, '_> {
         let (mut none, mut endless) = (false, false);
         let mut hashed = self.hashed;
         for &key in keys.iter().step_by(step) {
-            let steps = self.hash_steps(key);
+            let steps = hash_steps(&self.tree.nodes, key);
             none |= steps == NO_HASH;
             endless |= steps == MOST_HASH;
             hashed = hashed.saturating_add(steps.into());
@@ -94,16 +99,6 @@ impl Machine<'_, '_> {
             .saturating_add(FREE_STEPS);
         if endless || hashed > allowed {
             self.anomaly(Anomaly::HashBomb);
-        }
-    }
-
-    /// The steps of a value's hash as far as one can know: what a call gives may have any.
-    #[inline]
-    fn hash_steps(&self, id: NodeId) -> u16 {
-        match self.tree.node(id) {
-            Some(Node::List(_) | Node::Dict(_) | Node::Set(_) | Node::ByteArray(..)) => NO_HASH,
-            Some(Node::Tuple(_, _, steps)) => steps,
-            _ => 1,
         }
     }
 
@@ -159,11 +154,9 @@ impl Machine<'_, '_> {
             if let Some(container) = self.container(target, pairs)? {
                 let added = self.stack.get(height..).unwrap_or_default();
                 if let Some(container) = self.tree.containers.get_mut(container) {
-                    let missing = added
-                        .len()
-                        .saturating_sub(container.capacity().saturating_sub(container.len()));
-                    if missing > 0 {
-                        let additional = missing.max(container.len() / 2);
+                    let room = container.capacity().saturating_sub(container.len());
+                    if added.len() > room {
+                        let additional = added.len().max(container.len() / 2);
                         self.budget.reserve(container, additional)?;
                     }
                     container.extend_from_slice(added);
@@ -172,5 +165,15 @@ impl Machine<'_, '_> {
         }
         self.stack.truncate(height);
         Ok(())
+    }
+}
+
+/// The steps of a value's hash as far as one can know: what a call gives may have any.
+#[inline]
+fn hash_steps(nodes: &[Node], id: NodeId) -> u16 {
+    match nodes.get(id.position()) {
+        Some(Node::List(_) | Node::Dict(_) | Node::Set(_) | Node::ByteArray(..)) => NO_HASH,
+        Some(&Node::Tuple(_, _, steps)) => steps,
+        _ => 1,
     }
 }

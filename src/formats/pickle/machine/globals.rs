@@ -22,8 +22,8 @@ impl<'a> Machine<'a, '_> {
         if self.opcode == Opcode::Global {
             return self.push(global);
         }
-        let items = self.take_marked()?;
-        let arguments = self.tuple_of(items)?;
+        let height = self.pop_mark()?;
+        let arguments = self.tuple_from(height)?;
         self.call(global, arguments, None)
     }
 

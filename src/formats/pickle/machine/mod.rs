@@ -14,7 +14,7 @@ use super::opcode::Opcode;
 use super::tree::{EMPTY, Node, NodeId, Object, Tree};
 use crate::bytes::{to_u64, to_usize};
 use crate::error::{Error, Malformed, Result};
-use crate::limits::{Budget, Limit};
+use crate::limits::{Budget, Limit, growth_along};
 
 /// The highest protocol of CPython 3.11.
 const HIGHEST_PROTOCOL: u8 = 5;
@@ -137,7 +137,6 @@ impl<'a, 's> Machine<'a, 's> {
             match self.advance().map_err(|error| error.at(start))? {
                 None => {}
                 Some(root) => {
-                    self.tree.shrink(self.budget);
                     return Ok(Loaded {
                         tree: self.tree,
                         root,
@@ -218,7 +217,8 @@ impl<'a, 's> Machine<'a, 's> {
     fn node(&mut self, node: Node) -> Result<NodeId> {
         let id = NodeId::at(self.tree.nodes.len());
         let id = id.ok_or_else(|| Error::unsupported("a pickle of", "2^32 values"))?;
-        self.budget.grow(&mut self.tree.nodes)?;
+        let (at, length) = (self.at, self.tree.input.len());
+        self.budget.grow_along(&mut self.tree.nodes, at, length)?;
         self.tree.nodes.push(node);
         Ok(id)
     }
@@ -293,39 +293,32 @@ impl<'a, 's> Machine<'a, 's> {
         Error::unexpected("the stack", found, "a mark")
     }
 
-    /// Takes the values above the last mark into the pool of items.
-    fn take_marked(&mut self) -> Result<(usize, u32)> {
-        let height = self.pop_mark()?;
-        self.take_from(height)
-    }
-
-    /// Takes the last `count` values into the pool of items.
-    fn take_last(&mut self, count: usize) -> Result<(usize, u32)> {
+    /// Where the last `count` values start.
+    #[inline]
+    fn height_of_last(&self, count: usize) -> Result<usize> {
         let height = self.stack.len().checked_sub(count);
-        match height.filter(|&height| height >= self.floor()) {
-            Some(height) => self.take_from(height),
-            None => Err(self.underflow()),
-        }
+        let height = height.filter(|&height| height >= self.floor());
+        height.ok_or_else(|| self.underflow())
     }
 
-    fn take_from(&mut self, height: usize) -> Result<(usize, u32)> {
-        let taken = self.stack.get(height..).unwrap_or_default();
+    /// Makes room in the pool of items for the values from `height` on, and gives the place of the first.
+    #[inline]
+    fn reserve_items(&mut self, height: usize) -> Result<usize> {
         let start = self.tree.items.len();
-        let missing = taken
-            .len()
-            .saturating_sub(self.tree.items.capacity().saturating_sub(start));
-        if missing > 0 {
-            let additional = missing.max(start / 2);
+        let room = self.tree.items.capacity().saturating_sub(start);
+        let needed = self.stack.len().saturating_sub(height);
+        if needed > room {
+            let additional = growth_along(start, self.at, self.tree.input.len()).max(needed);
             self.budget.reserve(&mut self.tree.items, additional)?;
         }
-        // Most tuples are short: a copy by the system's function would cost more.
-        if taken.len() < 8 {
-            for &item in taken {
-                self.tree.items.push(item);
-            }
-        } else {
-            self.tree.items.extend_from_slice(taken);
-        }
+        Ok(start)
+    }
+
+    /// Takes the values from `height` on into the pool of items.
+    fn take_from(&mut self, height: usize) -> Result<(usize, u32)> {
+        let start = self.reserve_items(height)?;
+        let taken = self.stack.get(height..).unwrap_or_default();
+        self.tree.items.extend_from_slice(taken);
         let length = u32::try_from(taken.len()).unwrap_or(u32::MAX);
         self.stack.truncate(height);
         Ok((start, length))
@@ -356,7 +349,8 @@ impl<'a, 's> Machine<'a, 's> {
             self.anomaly(Anomaly::Arguments);
         }
         let index = u32::try_from(self.tree.objects.len()).unwrap_or(EMPTY);
-        self.budget.grow(&mut self.tree.objects)?;
+        let (at, length) = (self.at, self.tree.input.len());
+        self.budget.grow_along(&mut self.tree.objects, at, length)?;
         self.tree.objects.push(Object {
             opcode: self.opcode,
             callable,

@@ -174,15 +174,15 @@ impl Machine<'_, '_> {
 
     #[inline]
     pub(super) fn tuple(&mut self, count: usize) -> Result<()> {
-        let items = self.take_last(count)?;
-        let tuple = self.tuple_of(items)?;
+        let height = self.height_of_last(count)?;
+        let tuple = self.tuple_from(height)?;
         self.push(tuple)
     }
 
     #[inline]
     pub(super) fn marked_tuple(&mut self) -> Result<()> {
-        let items = self.take_marked()?;
-        let tuple = self.tuple_of(items)?;
+        let height = self.pop_mark()?;
+        let tuple = self.tuple_from(height)?;
         self.push(tuple)
     }
 
@@ -324,9 +324,8 @@ impl Machine<'_, '_> {
         let height = self.pop_mark()?;
         let class = self.stack.get(height).copied();
         let class = class.ok_or_else(|| self.underflow())?;
-        let items = self.take_from(height.saturating_add(1))?;
+        let arguments = self.tuple_from(height.saturating_add(1))?;
         self.stack.truncate(height);
-        let arguments = self.tuple_of(items)?;
         self.call(class, arguments, None)
     }
 

@@ -113,10 +113,9 @@ pub(super) fn pairs(bytes: __m256i) -> [__m256i; 4] {
     ]
 }
 
-/// Which bits of a word [`where_set`] looks at: each number names a byte for eight of them.
-/// The lower 16, for both halves.
+/// The lower 16 bits of a word, for both halves, as [`where_set`] wants them: a byte for each, by its place.
 pub(super) const LOWER_16: [u64; 4] = [0, EACH, 0, EACH];
-/// The upper 16, for both halves.
+/// As [`LOWER_16`], the upper 16.
 pub(super) const UPPER_16: [u64; 4] = [2 * EACH, 3 * EACH, 2 * EACH, 3 * EACH];
 
 const EACH: u64 = 0x0101_0101_0101_0101;
