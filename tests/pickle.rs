@@ -244,3 +244,84 @@ fn a_magic_number_of_ours_is_of_no_other_format() {
     assert_eq!(name_of_other(b"PK\x03\x04\x14\0\0\0"), None);
     assert_eq!(name_of_other(b""), None);
 }
+
+/// CPython's stack ends at the last mark ("unexpected MARK found", a stack underflow of its C twin).
+#[test]
+fn nothing_below_a_mark_is_on_top() {
+    for stream in [
+        &b"N(2ll."[..],
+        b"N(q\x00ll.",
+        b"N(r\0\0\0\0ll.",
+        b"N(p0\nll.",
+        b"N(\x94ll.",
+    ] {
+        let error = error(stream);
+        assert_eq!(error.kind(), ErrorKind::Malformed, "{stream:?}");
+        assert_eq!(error.offset(), Some(2), "{stream:?}: {error}");
+    }
+    for stream in [&b"(N2l."[..], b"(Nq\x00l.", b"(N\x94l."] {
+        walk(stream, 0, &mut (), &mut Budget::default()).unwrap();
+    }
+}
+
+/// A text that a memo repeats would be looked at again and again: only short ones are names.
+#[test]
+fn a_text_is_a_name_up_to_4096_bytes() {
+    for (length, is_name) in [(4_096, true), (4_097, false)] {
+        let text = "x".repeat(length);
+        let stream = [
+            b"X",
+            &(length as u32).to_le_bytes()[..],
+            text.as_bytes(),
+            b".",
+        ]
+        .concat();
+        root(&stream, |tree, root| {
+            assert_eq!(tree.str(root).is_some(), is_name);
+            assert!(matches!(tree.value(root), Value::Str(found) if found.len() == length));
+        });
+    }
+}
+
+#[test]
+fn an_object_keeps_what_it_takes() {
+    let object = b"\x80\x02ca\nx\n)\x81";
+    for (rest, items, pairs) in [
+        (&b"."[..], 0, 0),
+        (b"Na.", 1, 0),
+        (b"(NN\x88e.", 3, 0),
+        (b"N\x88s.", 0, 2),
+        (b"(N\x88\x89Nu.", 0, 4),
+    ] {
+        root(&[&object[..], rest].concat(), |tree, root| {
+            let object = tree.object(root).unwrap();
+            assert_eq!(tree.object_items(object).len(), items, "{rest:?}");
+            assert_eq!(tree.object_pairs(object).len(), pairs, "{rest:?}");
+        });
+    }
+}
+
+/// Protocol 0 writes texts as lines, in which any letter may be an escape.
+#[test]
+fn a_storage_is_one_however_its_id_is_written() {
+    use support::torch::{global, int, pickle_of, tensor, text, tuple};
+    for kind in [
+        text("storage"),
+        b"Vstorage\n".to_vec(),
+        b"V\\u0073torage\n".to_vec(),
+        b"S'storage'\n".to_vec(),
+        b"S'\\x73torage'\n".to_vec(),
+        b"U\x07storage".to_vec(),
+    ] {
+        let class = global("torch", "FloatStorage");
+        let id = tuple(&[kind.clone(), class, text("0"), text("cpu"), int(2)]);
+        let storage = [id, b"Q".to_vec()].concat();
+        let file = checkpoint(&pickle_of(tensor(storage, 0, &[2], &[1])));
+        let model = Checkpoint::from_bytes(file).unwrap();
+        let mut values = [0.0_f32; 2];
+        let tensor = model.tensor("x").unwrap();
+        tensor.dequantize_into(&mut values).unwrap();
+        assert_eq!(values, [1.0, 2.0], "{}", kind.escape_ascii());
+        assert_eq!(model.verdict(), Verdict::Safe, "{}", kind.escape_ascii());
+    }
+}

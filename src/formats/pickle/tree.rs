@@ -418,3 +418,24 @@ impl fmt::Debug for Tree<'_> {
         write!(formatter, "Tree({} values)", self.nodes.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_that_is_left_is_given_back() {
+        let limits = crate::limits::Limits {
+            heap_bytes: 4 * 100,
+            ..crate::limits::Limits::default()
+        };
+        let mut budget = Budget::new(limits, crate::limits::Strictness::Strict);
+        let mut list: Vec<u32> = Vec::new();
+        budget.reserve(&mut list, 100).unwrap();
+        list.extend(0..10);
+        shrink(&mut list, &mut budget);
+        assert_eq!(list.capacity(), 10);
+        assert!(budget.spend_heap(4 * 90 + 1).is_err());
+        budget.spend_heap(4 * 90).unwrap();
+    }
+}
