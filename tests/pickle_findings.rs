@@ -3,7 +3,7 @@
 
 #![allow(missing_docs, unreachable_pub)]
 
-use weighbridge::formats::pickle::{Event, EventKind, Judge, Tree, walk};
+use weighbridge::formats::pickle::{Event, EventKind, Judge, Surroundings, Tree, walk};
 use weighbridge::limits::Budget;
 use weighbridge::{Findings, Severity, Verdict};
 
@@ -141,4 +141,61 @@ fn events_see_the_tree_as_far_as_it_is_built() {
     )
     .unwrap();
     assert_eq!(seen, [("anomaly", true, 0), ("global", false, 1)]);
+}
+
+/// What is harmless in one place is so by its whole name, and nowhere else.
+#[test]
+fn names_are_harmless_only_where_they_belong() {
+    use Surroundings::{Anywhere, Distributed, Script};
+    let verdict = |surroundings: Surroundings, name: &str| {
+        let mut budget = Budget::default();
+        let mut judge = Judge::new("", budget.policy()).within(surroundings);
+        let stream = globals(&[String::from(name)]);
+        walk(&stream, 0, &mut judge, &mut budget).unwrap();
+        judge.into_findings().verdict()
+    };
+    let metadata = "torch.distributed.checkpoint.metadata\n";
+    for (surroundings, module, name) in [
+        (Script, "torch.jit._pickle\n", "build_intlist"),
+        (Script, "__torch__\n", "M"),
+        (Script, "__torch__.a.b\n", "M"),
+        (Distributed, metadata, "Metadata"),
+    ] {
+        let whole = format!("{module}{name}");
+        assert_eq!(verdict(surroundings, &whole), Verdict::Safe, "{whole}");
+        for other in [Anywhere, Script, Distributed] {
+            if other != surroundings && module != "torch.jit._pickle\n" {
+                assert_ne!(verdict(other, &whole), Verdict::Safe, "{whole}");
+            }
+        }
+        let elsewhere = format!("my.module\n{name}");
+        assert_eq!(
+            verdict(surroundings, &elsewhere),
+            Verdict::Unrecognised,
+            "{elsewhere}"
+        );
+    }
+    for (surroundings, other) in [
+        (Script, "torch.jit._pickle\nbuild_anything"),
+        (Script, "__torch__x\nM"),
+        (
+            Distributed,
+            "torch.distributed.checkpoint.metadata\nAnything",
+        ),
+    ] {
+        assert_eq!(
+            verdict(surroundings, other),
+            Verdict::Unrecognised,
+            "{other}"
+        );
+    }
+}
+
+/// `("module", class, file, source)`: torch's old loader warns of it, and the class is reported.
+#[test]
+fn the_id_of_a_class_with_its_source_is_an_id_of_torchs() {
+    let id = |kind: &[u8]| [b"\x80\x02(", kind, b"cmy.module\nNet\nU\x01fU\x01stQ."].concat();
+    assert_eq!(codes(&id(b"U\x06module")), ["unrecognised-global"]);
+    let codes = codes(&id(b"U\x06models"));
+    assert_eq!(codes, ["unrecognised-global", "persistent-id"]);
 }
