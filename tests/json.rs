@@ -116,3 +116,22 @@ fn another_magic_is_an_error_of_the_reader() {
     assert!(error.to_string().contains("GGML"), "{error}");
     assert_eq!(error.offset(), Some(0));
 }
+
+/// A text with escapes is copied without them, and the copy is charged; another stays in the file.
+#[test]
+fn texts_with_escapes_cost_their_bytes() {
+    let least = |text: &str| {
+        let fits = |heap_bytes: u64| {
+            let mut limits = weighbridge::Limits::default();
+            limits.heap_bytes = heap_bytes;
+            let mut budget = Budget::new(limits, weighbridge::Strictness::Strict);
+            Json::parse(text.as_bytes(), &mut budget).is_ok()
+        };
+        (0..20_000).find(|&heap_bytes| fits(heap_bytes)).unwrap()
+    };
+    let plain = "x".repeat(1_000);
+    let borrowed = least(&format!(r#"["{plain}"]"#));
+    assert!(borrowed > 0);
+    assert_eq!(least(&format!(r#"["{plain}\n"]"#)), borrowed + 1_001);
+    assert_eq!(least(&format!(r#"["{plain}", "a"]"#)), borrowed);
+}

@@ -7,7 +7,7 @@
 mod support;
 
 use support::torch::{checkpoint, pickle};
-use weighbridge::formats::pickle::{Event, EventKind, NodeId, Tree, Value, load, walk};
+use weighbridge::formats::pickle::{Event, EventKind, NodeId, Tree, Value, is_pickle, load, walk};
 use weighbridge::limits::Budget;
 use weighbridge::{Checkpoint, Error, ErrorKind, OpenOptions, Verdict};
 
@@ -323,5 +323,21 @@ fn a_storage_is_one_however_its_id_is_written() {
         tensor.dequantize_into(&mut values).unwrap();
         assert_eq!(values, [1.0, 2.0], "{}", kind.escape_ascii());
         assert_eq!(model.verdict(), Verdict::Safe, "{}", kind.escape_ascii());
+    }
+}
+
+/// Without a magic number, what breaks off is a pickle if it would have imported something that can have such a name.
+#[test]
+fn text_that_only_starts_as_a_pickle_is_none() {
+    for (bytes, expected) in [
+        (&b"cos.path\njoin_1\n\xff"[..], true),
+        (b"c\xc3\xa9\nb\n\xff", true),
+        (b"cut the\nrope\n\xff", false),
+        (b"cut\nthe rope\n\xff", false),
+        (b"cut, the\nrope!\n\xff", false),
+        (b"\xff", false),
+        (b"cut the\nrope\n.", true),
+    ] {
+        assert_eq!(is_pickle(bytes), expected, "{}", bytes.escape_ascii());
     }
 }
