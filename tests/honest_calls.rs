@@ -534,4 +534,19 @@ fn ids_of_storages_are_named_so() {
     };
     assert!(id("storage").is_empty());
     assert_eq!(id("storagf"), ["persistent-id"]);
+    let id = |key: Vec<u8>, location: Vec<u8>| {
+        let class = global("torch", "FloatStorage");
+        let id = tuple(&[text("storage"), class, key, location, int(2)]);
+        codes(&[id, b"Q".to_vec()].concat())
+    };
+    assert!(id(int(0), text("cpu")).is_empty());
+    assert!(id(text("0"), b"U\x03cpu".to_vec()).is_empty());
+    for (key, location) in [
+        (NONE.to_vec(), text("cpu")),
+        (text("0"), NONE.to_vec()),
+        (text("0"), int(0)),
+        (text(&"0".repeat(4_097)), text("cpu")),
+    ] {
+        assert_eq!(id(key, location), ["persistent-id"]);
+    }
 }

@@ -341,3 +341,17 @@ fn text_that_only_starts_as_a_pickle_is_none() {
         assert_eq!(is_pickle(bytes), expected, "{}", bytes.escape_ascii());
     }
 }
+
+/// Lists grow by steps; what is left of them when all is read is given back.
+#[test]
+fn a_small_pickle_leaves_the_budget_as_it_was() {
+    let mut limits = weighbridge::Limits::default();
+    limits.heap_bytes = 10_000;
+    let mut budget = Budget::new(limits, weighbridge::Strictness::Strict);
+    for _ in 0..100 {
+        load(b"N.", 0, &mut (), &mut budget).unwrap();
+        // The stack of a walk, of 16 values of 4 bytes, is charged and never grows back.
+        budget.refund_heap(64);
+    }
+    budget.spend_heap(6_000).unwrap();
+}

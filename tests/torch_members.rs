@@ -374,3 +374,38 @@ fn pickles_behind_each_other_are_told_apart() {
         assert_eq!(value.as_integer(), Some(expected), "{key}");
     }
 }
+
+/// A resource that is one tensor is called as its member is.
+#[test]
+fn a_resource_that_is_one_tensor_has_its_name() {
+    let more = vec![
+        entry("p/.data/0.storage", &ONE_TWO),
+        entry("p/weights/w.pkl", &pickle(floats("0"))),
+    ];
+    let model = package(more, Limits::default()).unwrap();
+    assert_eq!(values(&model, "weights/w.pkl"), [1.0, 2.0]);
+    // Whatever was read is no member that nobody reads.
+    assert_eq!(told(&model, "unknown-member"), Vec::<String>::new());
+    let model = open(members(&pickle(floats("0")))).unwrap();
+    assert_eq!(values(&model, "tensor"), [1.0, 2.0]);
+}
+
+#[test]
+fn what_is_read_of_a_program_is_not_noted_as_unread() {
+    let plain = weight(r#""dtype":7"#);
+    let inner = Zip::of(members(&good_pickle())).build();
+    let more = vec![
+        entry("p/models/m.json", b"{}"),
+        entry("p/data/sample_inputs/m.pt", &inner),
+        entry("p/notes.txt", b"text"),
+    ];
+    let model = Checkpoint::from_bytes(program(&plain, entry(WEIGHT, &ONE_TWO), "little", more));
+    let noted = told(&model.unwrap(), "unknown-member");
+    assert!(
+        !noted
+            .iter()
+            .any(|name| name.contains("models/") || name.contains("sample_inputs/")),
+        "{noted:?}"
+    );
+    assert!(noted.contains(&String::from("p/notes.txt")), "{noted:?}");
+}

@@ -74,6 +74,7 @@ fn plain_values_become_metadata_under_their_paths() {
     assert_eq!(get("inner.3").unwrap().as_integer(), Some(-7));
     let expected = ["text", "python 2", "yes", "no", "inner.float", "inner.3"];
     assert_eq!(keys(&model), expected);
+    assert_eq!(model.metadata().len(), expected.len());
 }
 
 #[test]
