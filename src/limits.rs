@@ -426,6 +426,24 @@ mod tests {
     }
 
     #[test]
+    fn a_list_grows_by_what_the_rest_of_the_input_lets_expect() {
+        for (count, read, length, step) in [
+            // Nothing read, or nothing to go by: half.
+            (1000, 0, 1 << 20, 500),
+            (1000, 100, 100_000, 500),
+            // A quarter is left, and a thirty-second more.
+            (7680, 7500, 10_000, 2560 + 80),
+            // As good as nothing is left: a sixteenth.
+            (1600, 9999, 10_000, 100),
+            (1600, 10_000, 10_000, 100),
+            (0, 0, 0, 16),
+            (8, 1, 100, 16),
+        ] {
+            assert_eq!(growth_along(count, read, length), step, "{count} {read}");
+        }
+    }
+
+    #[test]
     fn paranoid_is_never_above_default() {
         for &limit in Limit::ALL {
             assert!(limit.of(&Limits::paranoid()) <= limit.of(&Limits::default()));

@@ -116,3 +116,74 @@ fn another_magic_is_an_error_of_the_reader() {
     assert!(error.to_string().contains("GGML"), "{error}");
     assert_eq!(error.offset(), Some(0));
 }
+
+/// A text with escapes is copied without them, and the copy is charged; another stays in the file.
+#[test]
+fn texts_with_escapes_cost_their_bytes() {
+    let least = |text: &str| {
+        let fits = |heap_bytes: u64| {
+            let mut limits = weighbridge::Limits::default();
+            limits.heap_bytes = heap_bytes;
+            let mut budget = Budget::new(limits, weighbridge::Strictness::Strict);
+            Json::parse(text.as_bytes(), &mut budget).is_ok()
+        };
+        (0..20_000).find(|&heap_bytes| fits(heap_bytes)).unwrap()
+    };
+    let plain = "x".repeat(1_000);
+    let borrowed = least(&format!(r#"["{plain}"]"#));
+    assert!(borrowed > 0);
+    assert_eq!(least(&format!(r#"["{plain}\n"]"#)), borrowed + 1_001);
+    assert_eq!(least(&format!(r#"["{plain}", "a"]"#)), borrowed);
+}
+
+/// A value of another type is named in the words of `serde_json`.
+#[test]
+fn values_of_a_wrong_type_have_serde_jsons_words() {
+    type Fields = std::collections::BTreeMap<String, std::collections::BTreeMap<String, u8>>;
+    for value in [
+        "false",
+        "true",
+        "null",
+        "5",
+        "-5",
+        "18446744073709551615",
+        "1.5",
+        "-1e3",
+        "\"text\"",
+        "\"a\\u00e9\"",
+        "[]",
+        "[1]",
+    ] {
+        let text = format!(r#"{{"x":{value}}}"#);
+        let theirs = serde_json::from_str::<Fields>(&text)
+            .unwrap_err()
+            .to_string();
+        let words = theirs.split(", expected").next().unwrap();
+        assert!(words.starts_with("invalid type: "), "{theirs}");
+        let mut budget = Budget::default();
+        let error = safetensors::read(&build(&text, &[0]), &mut budget).unwrap_err();
+        assert!(
+            error.to_string().contains(words),
+            "{text}: {theirs}: {error}"
+        );
+    }
+}
+
+/// A list of dimensions is not read beyond the first that is too many.
+#[test]
+fn a_shape_is_read_up_to_the_limit_of_the_rank() {
+    let mut limits = weighbridge::Limits::default();
+    limits.rank = 2;
+    for (shape, needed) in [
+        ("1,1", None),
+        ("1,1,1", Some(3)),
+        ("1,1,1,1,1", Some(3)),
+        ("1,1,1,1,1,1,1,1,1,1", Some(3)),
+    ] {
+        let text = format!(r#"{{"x":{{"dtype":"U8","shape":[{shape}],"data_offsets":[0,1]}}}}"#);
+        let mut budget = Budget::new(limits, weighbridge::Strictness::Strict);
+        let read = safetensors::read(&build(&text, &[0]), &mut budget);
+        let limit = read.err().map(|error| error.as_limit().unwrap());
+        assert_eq!(limit, needed.map(|needed| ("rank", needed, 2)), "{shape}");
+    }
+}

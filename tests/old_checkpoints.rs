@@ -309,3 +309,82 @@ fn a_type_that_is_not_known_keeps_its_name_inside_an_archive() {
         assert_eq!(tensor.bytes().unwrap(), [1, 2, 3]);
     }
 }
+
+/// A folder or link has no data, whatever its size says: what follows is the next header.
+#[test]
+fn folders_and_links_have_no_data() {
+    for kind in *b"512346" {
+        let claims = TarEntry {
+            size: b"00000001000".to_vec(),
+            ..of_kind(kind, "claims", b"")
+        };
+        let bytes = tar(&[claims, file("a.txt", b"text")]);
+        let archive = Archive::read(&bytes, &mut Budget::default()).unwrap();
+        let member = archive.find("a.txt").unwrap();
+        assert_eq!(member.data.slice(&bytes), Some(&b"text"[..]), "{kind}");
+    }
+}
+
+/// Zeros end an archive, however few; anything else there is a header that is cut off.
+#[test]
+fn what_is_left_behind_the_last_member_is_zeros_or_a_cut_header() {
+    let whole = tar(&[file("a.txt", b"text")]);
+    let members = &whole[..1024];
+    for (tail, right) in [
+        (vec![], true),
+        (vec![0; 100], true),
+        (vec![0; 511], true),
+        (vec![b'x'; 100], false),
+        ([vec![0; 99], vec![1]].concat(), false),
+        ([vec![1], vec![0; 99]].concat(), false),
+    ] {
+        let bytes = [members, &tail].concat();
+        match Archive::read(&bytes, &mut Budget::default()) {
+            Ok(archive) => assert!(right && archive.members().len() == 1),
+            Err(error) => {
+                assert!(!right, "{error}");
+                assert_eq!(code(&error), "truncated", "{error}");
+                assert_eq!(error.offset(), Some(1024));
+            }
+        }
+    }
+}
+
+/// Sizes and strides of each tensor are charged before they are kept: 16 bytes for each dimension.
+#[test]
+fn shapes_of_tar_archives_are_charged() {
+    let tensors = |count: i32, rank: usize| {
+        let mut bytes = pickle(int(count));
+        for no in 0..count {
+            bytes.extend(pickle(tuple(&[
+                int(10 + no),
+                int(1),
+                global("torch", "FloatTensor"),
+            ])));
+            bytes.extend(longs(&[rank as i64]));
+            bytes.extend(longs(&vec![1; 2 * rank]));
+            bytes.extend(longs(&[0]));
+        }
+        bytes
+    };
+    let fits = |rank: usize, heap_bytes: u64| {
+        let mut limits = weighbridge::Limits::default();
+        limits.heap_bytes = heap_bytes;
+        let options = weighbridge::OpenOptions::new().limits(limits);
+        let opened = options.from_bytes(old(&storages(), &tensors(10, rank), int(1)));
+        opened.is_ok()
+    };
+    // The least heap that is enough.
+    let least = |rank: usize| {
+        let (mut few, mut enough) = (0, 1 << 20);
+        while few + 1 < enough {
+            let middle = (few + enough) / 2;
+            match fits(rank, middle) {
+                true => enough = middle,
+                false => few = middle,
+            }
+        }
+        enough
+    };
+    assert_eq!(least(60) - least(20), 10 * 40 * 16);
+}

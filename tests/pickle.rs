@@ -7,7 +7,7 @@
 mod support;
 
 use support::torch::{checkpoint, pickle};
-use weighbridge::formats::pickle::{Event, EventKind, NodeId, Tree, Value, load, walk};
+use weighbridge::formats::pickle::{Event, EventKind, NodeId, Tree, Value, is_pickle, load, walk};
 use weighbridge::limits::Budget;
 use weighbridge::{Checkpoint, Error, ErrorKind, OpenOptions, Verdict};
 
@@ -243,4 +243,115 @@ fn a_magic_number_of_ours_is_of_no_other_format() {
     assert_eq!(name_of_other(b"GGUF\x03\0\0\0"), None);
     assert_eq!(name_of_other(b"PK\x03\x04\x14\0\0\0"), None);
     assert_eq!(name_of_other(b""), None);
+}
+
+/// CPython's stack ends at the last mark ("unexpected MARK found", a stack underflow of its C twin).
+#[test]
+fn nothing_below_a_mark_is_on_top() {
+    for stream in [
+        &b"N(2ll."[..],
+        b"N(q\x00ll.",
+        b"N(r\0\0\0\0ll.",
+        b"N(p0\nll.",
+        b"N(\x94ll.",
+    ] {
+        let error = error(stream);
+        assert_eq!(error.kind(), ErrorKind::Malformed, "{stream:?}");
+        assert_eq!(error.offset(), Some(2), "{stream:?}: {error}");
+    }
+    for stream in [&b"(N2l."[..], b"(Nq\x00l.", b"(N\x94l."] {
+        walk(stream, 0, &mut (), &mut Budget::default()).unwrap();
+    }
+}
+
+/// A text that a memo repeats would be looked at again and again: only short ones are names.
+#[test]
+fn a_text_is_a_name_up_to_4096_bytes() {
+    for (length, is_name) in [(4_096, true), (4_097, false)] {
+        let text = "x".repeat(length);
+        let stream = [
+            b"X",
+            &(length as u32).to_le_bytes()[..],
+            text.as_bytes(),
+            b".",
+        ]
+        .concat();
+        root(&stream, |tree, root| {
+            assert_eq!(tree.str(root).is_some(), is_name);
+            assert!(matches!(tree.value(root), Value::Str(found) if found.len() == length));
+        });
+    }
+}
+
+#[test]
+fn an_object_keeps_what_it_takes() {
+    let object = b"\x80\x02ca\nx\n)\x81";
+    for (rest, items, pairs) in [
+        (&b"."[..], 0, 0),
+        (b"Na.", 1, 0),
+        (b"(NN\x88e.", 3, 0),
+        (b"N\x88s.", 0, 2),
+        (b"(N\x88\x89Nu.", 0, 4),
+    ] {
+        root(&[&object[..], rest].concat(), |tree, root| {
+            let object = tree.object(root).unwrap();
+            assert_eq!(tree.object_items(object).len(), items, "{rest:?}");
+            assert_eq!(tree.object_pairs(object).len(), pairs, "{rest:?}");
+        });
+    }
+}
+
+/// Protocol 0 writes texts as lines, in which any letter may be an escape.
+#[test]
+fn a_storage_is_one_however_its_id_is_written() {
+    use support::torch::{global, int, pickle_of, tensor, text, tuple};
+    for kind in [
+        text("storage"),
+        b"Vstorage\n".to_vec(),
+        b"V\\u0073torage\n".to_vec(),
+        b"S'storage'\n".to_vec(),
+        b"S'\\x73torage'\n".to_vec(),
+        b"U\x07storage".to_vec(),
+    ] {
+        let class = global("torch", "FloatStorage");
+        let id = tuple(&[kind.clone(), class, text("0"), text("cpu"), int(2)]);
+        let storage = [id, b"Q".to_vec()].concat();
+        let file = checkpoint(&pickle_of(tensor(storage, 0, &[2], &[1])));
+        let model = Checkpoint::from_bytes(file).unwrap();
+        let mut values = [0.0_f32; 2];
+        let tensor = model.tensor("x").unwrap();
+        tensor.dequantize_into(&mut values).unwrap();
+        assert_eq!(values, [1.0, 2.0], "{}", kind.escape_ascii());
+        assert_eq!(model.verdict(), Verdict::Safe, "{}", kind.escape_ascii());
+    }
+}
+
+/// Without a magic number, what breaks off is a pickle if it would have imported something that can have such a name.
+#[test]
+fn text_that_only_starts_as_a_pickle_is_none() {
+    for (bytes, expected) in [
+        (&b"cos.path\njoin_1\n\xff"[..], true),
+        (b"c\xc3\xa9\nb\n\xff", true),
+        (b"cut the\nrope\n\xff", false),
+        (b"cut\nthe rope\n\xff", false),
+        (b"cut, the\nrope!\n\xff", false),
+        (b"\xff", false),
+        (b"cut the\nrope\n.", true),
+    ] {
+        assert_eq!(is_pickle(bytes), expected, "{}", bytes.escape_ascii());
+    }
+}
+
+/// Lists grow by steps; what is left of them when all is read is given back.
+#[test]
+fn a_small_pickle_leaves_the_budget_as_it_was() {
+    let mut limits = weighbridge::Limits::default();
+    limits.heap_bytes = 10_000;
+    let mut budget = Budget::new(limits, weighbridge::Strictness::Strict);
+    for _ in 0..100 {
+        load(b"N.", 0, &mut (), &mut budget).unwrap();
+        // The stack of a walk, of 16 values of 4 bytes, is charged and never grows back.
+        budget.refund_heap(64);
+    }
+    budget.spend_heap(6_000).unwrap();
 }

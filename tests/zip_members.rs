@@ -193,3 +193,83 @@ fn a_member_inside_another_is_an_error() {
     assert_eq!(error.kind(), ErrorKind::Malformed, "{error}");
     assert!(error.offset().is_some(), "{error}");
 }
+
+/// Whatever the keys of the hashes are: each time a table is made anew.
+#[test]
+fn a_name_that_repeats_is_found_among_many() {
+    let mut entries: Vec<Entry> = (0..100)
+        .map(|no| entry(&format!("m/name{no}"), b""))
+        .collect();
+    for no in 0..100 {
+        entries.push(entry(&format!("m/NAME{no}"), b""));
+        let file = Zip::of(entries.clone()).build();
+        let error = error(&file);
+        let rule = error.as_malformed().map(|rule| rule.code());
+        assert_eq!(rule, Some("duplicate"), "{error}");
+        assert!(
+            error.to_string().contains(&format!("NAME{no}\"")),
+            "{error}"
+        );
+        entries.pop();
+    }
+    Archive::read(&Zip::of(entries).build(), &mut Budget::default()).unwrap();
+}
+
+/// A number that the local header leaves open must stand behind the data.
+#[test]
+fn a_local_header_leaves_numbers_open_only_with_a_descriptor() {
+    let of = |change: fn(&mut Entry)| {
+        let mut first = entry("m/a", DATA);
+        change(&mut first);
+        Archive::read(&Zip::of(vec![first]).build(), &mut Budget::default()).map(|_| ())
+    };
+    of(|_| {}).unwrap();
+    of(|entry| entry.descriptor = true).unwrap();
+    for change in [
+        (|entry| entry.local_crc = Some(0)) as fn(&mut Entry),
+        |entry| entry.local_size = Some(0),
+        |entry| {
+            entry.descriptor = true;
+            entry.local_crc = Some(1);
+        },
+        |entry| {
+            entry.descriptor = true;
+            entry.local_size = Some(3);
+        },
+    ] {
+        assert_eq!(of(change).unwrap_err().kind(), ErrorKind::Malformed);
+    }
+}
+
+/// The record at the end says on which disk it stands, and on which the directory starts (4.3.16); the locator of the
+/// zip64 record says where that one stands, and how many disks there are (4.3.15).
+#[test]
+fn an_archive_of_several_disks_is_not_read() {
+    let plain = Zip::of(vec![entry("m/a", DATA)]);
+    let file = plain.build();
+    let end = file.len() - 22;
+    for place in [4, 6] {
+        let mut file = file.clone();
+        file[end + place] = 1;
+        assert_eq!(error(&file).kind(), ErrorKind::Unsupported, "{place}");
+    }
+    let file = Zip {
+        zip64: Some(1),
+        ..plain
+    };
+    let file = file.build();
+    let locator = file.len() - 22 - 20;
+    assert_eq!(&file[locator..locator + 4], b"PK\x06\x07");
+    Archive::read(&file, &mut Budget::default()).unwrap();
+    for (place, number, right) in [(4, 1, false), (16, 2, false), (16, 1, true), (16, 0, true)] {
+        let mut file = file.clone();
+        file[locator + place] = number;
+        match Archive::read(&file, &mut Budget::default()) {
+            Ok(_) => assert!(right, "{place} {number}"),
+            Err(error) => {
+                assert!(!right, "{place} {number}: {error}");
+                assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+            }
+        }
+    }
+}

@@ -172,6 +172,21 @@ mod tests {
         assert_eq!(detect(&bytes).unwrap(), Format::Gguf);
     }
 
+    /// torch tries zip first: an archive of both kinds is what the first reader takes it for.
+    #[test]
+    fn a_tar_header_that_starts_as_a_zip_is_a_zip() {
+        let mut bytes = [0; 512];
+        bytes[..4].copy_from_slice(b"PK\x03\x04");
+        bytes[148..156].copy_from_slice(b"        ");
+        let sum: u32 = bytes.iter().map(|&byte| u32::from(byte)).sum();
+        bytes[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        assert!(super::super::tar::is_header(&bytes));
+        assert_eq!(detect(&bytes).unwrap(), Format::TorchZip);
+        bytes[0] += 1;
+        bytes[1] -= 1;
+        assert_eq!(detect(&bytes).unwrap(), Format::Tar);
+    }
+
     #[test]
     fn no_magic_is_the_prefix_of_a_later_one() {
         for (at, early) in MAGICS.iter().enumerate() {
@@ -242,6 +257,9 @@ mod tests {
         let mut bytes = 0x280_u64.to_le_bytes().to_vec();
         bytes.extend_from_slice(&[b'{'; 0x280]);
         assert_eq!(detect(&bytes).unwrap(), Format::Safetensors);
+        // A header as long as the whole file does not fit behind its length: the byte is a pickle's again.
+        bytes.truncate(0x280);
+        assert_eq!(detect(&bytes).unwrap(), Format::Pickle);
     }
 
     #[test]

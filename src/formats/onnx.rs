@@ -74,3 +74,69 @@ pub(crate) fn is_model(bytes: &[u8]) -> bool {
     }
     graph && operators
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `ir_version` 8, then these fields.
+    fn model(fields: &[&[u8]]) -> Vec<u8> {
+        [b"\x08\x08", fields.concat().as_slice()].concat()
+    }
+
+    const GRAPH: &[u8] = b"\x3a\x00";
+    const OPERATORS: &[u8] = b"\x42\x02\x10\x0d";
+
+    #[test]
+    fn a_model_has_a_version_a_graph_and_operators() {
+        assert!(is_model(&model(&[GRAPH, OPERATORS])));
+        assert!(is_model(&model(&[OPERATORS, GRAPH])));
+        assert!(!is_model(&model(&[GRAPH])));
+        assert!(!is_model(&model(&[OPERATORS])));
+        assert!(!is_model(&model(&[])));
+        // The version comes first, and is a small number.
+        assert!(!is_model(&[GRAPH, OPERATORS].concat()));
+        assert!(!is_model(&[b"\x08\x41", GRAPH, OPERATORS].concat()));
+        // A field 9 is in no model.
+        assert!(!is_model(&model(&[GRAPH, OPERATORS, b"\x4a\x00"])));
+        // A field cut off.
+        assert!(!is_model(&model(&[GRAPH, OPERATORS, b"\x3a\x01"])));
+    }
+
+    /// Protocol Buffers, "Encoding": wire types 0 (varint), 1 (8 bytes), 2 (length, bytes), 5 (4 bytes).
+    #[test]
+    fn fields_have_the_lengths_of_their_wire_types() {
+        let bytes = b"\x08\x96\x01\x11\x01\x02\x03\x04\x05\x06\x07\x08\x1a\x02hi\x25\x01\x02\x03\x04\x2a\x00";
+        let found: Vec<(u64, &[u8])> = fields(bytes)
+            .map(|field| field.map(|field| (field.number, field.bytes)).unwrap())
+            .collect();
+        let expected: [(u64, &[u8]); 5] = [(1, b""), (2, b""), (3, b"hi"), (4, b""), (5, b"")];
+        assert_eq!(found, expected);
+        for broken in [
+            &b"\x11\x01\x02"[..],
+            b"\x25\x01",
+            b"\x1a\x02h",
+            b"\x0b",
+            b"\x08\x80",
+        ] {
+            let mut found = fields(broken);
+            assert!(found.next().unwrap().is_none(), "{broken:?}");
+            assert!(found.next().is_none(), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_end_at_a_byte_below_128() {
+        for (bytes, number, rest) in [
+            (&b"\x7f\x01"[..], 127, 1),
+            (b"\x80\x00", 0, 0),
+            (b"\x80\x01\x05", 128, 1),
+            (b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", u64::MAX, 0),
+        ] {
+            let mut left = bytes;
+            assert_eq!(varint(&mut left), Some(number), "{bytes:x?}");
+            assert_eq!(left.len(), rest, "{bytes:x?}");
+        }
+        assert_eq!(varint(&mut &[0x80; 10][..]), None);
+    }
+}

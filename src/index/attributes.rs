@@ -148,3 +148,58 @@ impl Index {
             .map_err(|_| Error::out_of_memory())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{Limits, Strictness};
+
+    /// By half up to a MiB, then by an eighth; by what is needed, and by 64 bytes at least.
+    #[test]
+    fn text_grows_by_half_then_by_an_eighth() {
+        const MIB: usize = 1 << 20;
+        for (length, added, step) in [
+            (0, 1, 64),
+            (0, 65, 65),
+            (100, 1, 64),
+            (130, 1, 65),
+            (1000, 1, 500),
+            (1000, 501, 501),
+            (MIB - 2, 1, MIB / 2 - 1),
+            (MIB - 1, 1, MIB / 2 - 1),
+            (MIB, 1, MIB / 8),
+            (MIB + 8, 1, MIB / 8 + 1),
+        ] {
+            for (allowed, fits) in [(step, true), (step - 1, false)] {
+                let limits = Limits {
+                    heap_bytes: to_u64(allowed),
+                    ..Limits::default()
+                };
+                let mut budget = Budget::new(limits, Strictness::Strict);
+                let mut index = Index::default();
+                index.text.reserve_exact(length);
+                index.text.push_str(&"x".repeat(length));
+                assert_eq!(index.text.capacity(), length);
+                let pushed = index.push_text(&"y".repeat(added), &mut budget);
+                assert_eq!(pushed.is_ok(), fits, "{length} and {added}");
+                if fits {
+                    assert_eq!(index.text.capacity(), length + step, "{length} and {added}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn text_that_has_room_costs_nothing() {
+        let limits = Limits {
+            heap_bytes: 0,
+            ..Limits::default()
+        };
+        let mut budget = Budget::new(limits, Strictness::Strict);
+        let mut index = Index::default();
+        index.text.reserve_exact(10);
+        assert_eq!(index.push_text("12345", &mut budget).unwrap(), (0, 5));
+        assert_eq!(index.push_text("67890", &mut budget).unwrap(), (5, 5));
+        assert!(index.push_text("1", &mut budget).is_err());
+    }
+}

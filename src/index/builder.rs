@@ -346,3 +346,26 @@ fn check_extent(draft: &Draft<'_>, elements: u64) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{Limits, Strictness};
+
+    #[test]
+    fn room_for_names_is_charged_and_told() {
+        let limits = Limits {
+            heap_bytes: 100,
+            ..Limits::default()
+        };
+        let mut budget = Budget::new(limits, Strictness::Strict);
+        let mut builder = Builder::new();
+        assert_eq!(builder.text_room(), (0, 0));
+        assert!(builder.reserve_text(101, &mut budget).is_err());
+        builder.reserve_text(100, &mut budget).unwrap();
+        assert_eq!(builder.text_room(), (0, 100));
+        assert!(builder.reserve_text(1, &mut budget).is_err());
+        builder.index.push_text("name", &mut budget).unwrap();
+        assert_eq!(builder.text_room(), (4, 96));
+    }
+}

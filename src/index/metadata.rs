@@ -258,3 +258,44 @@ impl<'a> MetadataView<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{Limits, Strictness};
+
+    /// By half, and by what is needed; charged before it is reserved.
+    #[test]
+    fn the_pool_grows_by_half() {
+        for (length, free, added, step) in [
+            (0, 0, 5, 5),
+            (100, 0, 1, 50),
+            (101, 0, 1, 50),
+            (100, 0, 51, 51),
+            (100, 7, 7, 0),
+            (100, 7, 8, 50),
+        ] {
+            let heap = |heap_bytes| {
+                let limits = Limits {
+                    heap_bytes,
+                    ..Limits::default()
+                };
+                Budget::new(limits, Strictness::Strict)
+            };
+            let filled = || {
+                let mut metadata = Metadata::default();
+                metadata.pool.reserve_exact(length + free);
+                metadata.pool.resize(length, b'x');
+                metadata
+            };
+            let added = vec![b'y'; added];
+            let mut metadata = filled();
+            metadata.intern(&[&added], &mut heap(step)).unwrap();
+            assert_eq!(metadata.pool.len(), length + added.len());
+            if step > 0 {
+                let error = filled().intern(&[&added], &mut heap(step - 1));
+                assert!(error.is_err(), "{length} and {}", added.len());
+            }
+        }
+    }
+}

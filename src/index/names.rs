@@ -152,6 +152,23 @@ mod tests {
         }
     }
 
+    /// 19 bits of a slot are a position here and 13 are of the hash: among so many names, dozens stand beside
+    /// one of the same bits.
+    #[test]
+    #[cfg_attr(miri, ignore = "300,000 names")]
+    fn names_whose_hashes_begin_alike_are_told_apart() {
+        let names: Vec<[u8; 4]> = (0..300_000_u32).map(u32::to_le_bytes).collect();
+        let name_of = |position: u32| names[position as usize].as_slice();
+        let entered = Names::enter(300_000, name_of, &mut Budget::default());
+        let entered = entered.unwrap().unwrap();
+        for position in (0..300_000).step_by(7) {
+            assert_eq!(entered.find(name_of(position), name_of), Some(position));
+        }
+        for other in 300_000..400_000_u32 {
+            assert_eq!(entered.find(&other.to_le_bytes(), name_of), None);
+        }
+    }
+
     #[test]
     fn the_first_repetition_is_named_whatever_the_key() {
         let most = if cfg!(miri) { 30 } else { 3000 };

@@ -237,6 +237,40 @@ mod tests {
         assert!(check_leading_zeros(b"-010").is_err() && check_leading_zeros(b"0").is_ok());
     }
 
+    /// What `int(line, 0)` of CPython takes beside plain decimals, and may take.
+    #[test]
+    fn odd_integers_have_digits_only() {
+        for odd in [
+            "+1", " 1", "1\r", "007", "-007", "1_000", "0x1F", "-0Xff", "0o17", "0O7_7", "0b101",
+            "0B1", "12L", "0x_f",
+        ] {
+            assert!(is_odd_integer(odd.as_bytes()), "{odd:?}");
+        }
+        for none in [
+            "", " ", "-", "+", "L", "abc", "1x", "1.5", "1e3", "0xg", "0x-1", "1-1", "--1", "x1",
+            "1 2",
+        ] {
+            assert!(!is_odd_integer(none.as_bytes()), "{none:?}");
+        }
+    }
+
+    /// `float("1e999")` is infinite to CPython's `pickle`, and an error to its C twin.
+    #[test]
+    fn floats_are_infinite_only_in_words() {
+        for (line, value) in [
+            ("1.5", 1.5),
+            ("-0.25e2", -25.0),
+            ("inf", f64::INFINITY),
+            ("-inf", f64::NEG_INFINITY),
+        ] {
+            assert_eq!(float(line.as_bytes()).unwrap(), value);
+        }
+        assert!(float(b"nan").unwrap().is_nan());
+        for wrong in [&b"1e999"[..], b"-1e999", b"", b"x", b"1,5", b"\xff"] {
+            assert!(float(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
     #[test]
     fn strings_and_unicode_lines_follow_python() {
         let mut out = Vec::new();

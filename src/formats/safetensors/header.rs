@@ -399,3 +399,6 @@ impl<'a> Reader<'a, '_> {
 }
 
 const NOT_TWO: &str = "data_offsets does not hold two offsets";
+
+#[cfg(test)]
+mod tests;

@@ -374,3 +374,51 @@ impl<'a, 's> Machine<'a, 's> {
         Error::malformed(malformed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{Limits, Strictness};
+
+    /// By half, and by what is taken: the list never grows by itself, behind the budget's back.
+    #[test]
+    fn room_for_items_is_charged_before_they_are_taken() {
+        let node = NodeId::at(0).unwrap();
+        for (length, free, taken, step) in [
+            (0, 0, 3, 16),
+            (0, 0, 17, 17),
+            (100, 0, 1, 50),
+            (101, 0, 1, 50),
+            (100, 0, 51, 51),
+            (100, 3, 3, 0),
+            (100, 3, 4, 50),
+            // What is free is less than what is taken, and so is half of what there is.
+            (10, 4, 8, 16),
+            (10, 4, 30, 30),
+            (1000, 400, 900, 900),
+        ] {
+            let bytes = to_u64(step * size_of::<NodeId>());
+            for (heap_bytes, fits) in [(bytes, true), (bytes.wrapping_sub(1), step == 0)] {
+                let limits = Limits {
+                    heap_bytes,
+                    ..Limits::default()
+                };
+                let mut budget = Budget::new(limits, Strictness::Strict);
+                let mut sink = ();
+                let mut machine = Machine::new(b"", 0, &mut sink, &mut budget);
+                machine.tree.items.reserve_exact(length + free);
+                machine.tree.items.resize(length, node);
+                machine.stack.resize(taken + 2, node);
+                let found = machine.take_from(2);
+                assert_eq!(found.is_ok(), fits, "{length} {free} {taken}");
+                if fits {
+                    assert_eq!(found.unwrap(), (length, taken as u32));
+                    assert_eq!(machine.tree.items.len(), length + taken);
+                    let least = length + free.max(step);
+                    assert_eq!(machine.tree.items.capacity(), least);
+                    assert_eq!(machine.stack.len(), 2);
+                }
+            }
+        }
+    }
+}

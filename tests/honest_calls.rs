@@ -1,0 +1,552 @@
+//! What picklers write and what they do not: calls of allowed functions with the arguments that honest files give them
+//! beside arguments a step further, and the states of objects.
+//!
+//! Honest forms: `pickle.dumps` of CPython 3.11 with every protocol, NumPy 2.3 and torch 2.15.0.
+
+#![allow(missing_docs, unreachable_pub)]
+
+mod support;
+
+use std::sync::Arc;
+
+use support::torch::{
+    NONE, call, dict, encoded, global, int, ints, numpy_array, numpy_dtype, numpy_dtype_with, text,
+    tuple,
+};
+use weighbridge::Policy;
+use weighbridge::formats::pickle::{Judge, walk};
+use weighbridge::limits::Budget;
+use weighbridge::policy::Tier;
+
+fn findings(policy: Arc<Policy>, body: &[u8]) -> Vec<(&'static str, String)> {
+    let mut judge = Judge::new("", policy);
+    let stream = [b"\x80\x02", body, b"."].concat();
+    walk(&stream, 0, &mut judge, &mut Budget::default()).unwrap();
+    let findings = judge.into_findings();
+    let findings = findings.as_slice().iter();
+    findings
+        .map(|finding| (finding.code, finding.message.to_string()))
+        .collect()
+}
+
+fn codes(body: &[u8]) -> Vec<&'static str> {
+    let findings = findings(Budget::default().policy(), body);
+    findings.into_iter().map(|(code, _)| code).collect()
+}
+
+/// An object of another call: a container that is given it may be endless.
+fn made() -> Vec<u8> {
+    call("collections", "OrderedDict", &[])
+}
+
+fn floating(number: f64) -> Vec<u8> {
+    [b"G".to_vec(), number.to_be_bytes().to_vec()].concat()
+}
+
+fn number(number: i64) -> Vec<u8> {
+    [b"\x8a\x08".to_vec(), number.to_le_bytes().to_vec()].concat()
+}
+
+fn many(count: usize) -> Vec<Vec<u8>> {
+    vec![int(1); count]
+}
+
+fn list(items: &[Vec<u8>]) -> Vec<u8> {
+    [b"(".to_vec(), items.concat(), b"l".to_vec()].concat()
+}
+
+fn bytes(bytes: &[u8]) -> Vec<u8> {
+    [&[b'C', bytes.len() as u8], bytes].concat()
+}
+
+#[test]
+fn honest_arguments_are_no_finding() {
+    let digits = "1".repeat(4_300);
+    let latin = [text("a"), text("latin-1")];
+    let sizes = tuple(&many(64));
+    for (module, name, arguments) in [
+        ("_codecs", "encode", vec![text("a"), text("latin1")]),
+        ("builtins", "bytes", vec![]),
+        ("builtins", "bytes", latin.to_vec()),
+        ("builtins", "bytearray", latin.to_vec()),
+        ("builtins", "bytearray", vec![bytes(b"a")]),
+        ("builtins", "bytearray", vec![encoded("a")]),
+        ("builtins", "bytes", vec![list(&many(3))]),
+        ("builtins", "list", vec![list(&many(3))]),
+        ("builtins", "set", vec![list(&many(3))]),
+        ("builtins", "frozenset", vec![tuple(&many(3))]),
+        ("builtins", "dict", vec![]),
+        ("builtins", "tuple", vec![]),
+        ("builtins", "object", vec![]),
+        (
+            "builtins",
+            "slice",
+            vec![NONE.to_vec(), int(5), NONE.to_vec()],
+        ),
+        ("builtins", "range", vec![int(5)]),
+        ("builtins", "range", vec![int(2), int(5)]),
+        ("builtins", "range", vec![int(5), int(0), int(-1)]),
+        ("builtins", "range", vec![int(1 << 24)]),
+        ("builtins", "range", vec![int(1), int((1 << 24) + 1)]),
+        ("builtins", "complex", vec![floating(1.0), floating(2.0)]),
+        ("builtins", "int", vec![text("5")]),
+        ("builtins", "int", vec![text(&digits)]),
+        ("builtins", "float", vec![text("1.5")]),
+        ("builtins", "bool", vec![vec![0x88]]),
+        ("builtins", "str", vec![NONE.to_vec()]),
+        ("collections", "deque", vec![list(&many(3)), int(10)]),
+        ("collections", "deque", many(16)),
+        ("collections", "Counter", vec![dict(&[])]),
+        (
+            "collections",
+            "defaultdict",
+            vec![global("builtins", "list")],
+        ),
+        (
+            "collections",
+            "OrderedDict",
+            vec![list(&[list(&[text("a"), int(1)])])],
+        ),
+        (
+            "copyreg",
+            "_reconstructor",
+            vec![
+                global("builtins", "object"),
+                global("builtins", "object"),
+                NONE.to_vec(),
+            ],
+        ),
+        ("pathlib", "PosixPath", vec![text("a"); 17]),
+        ("torch", "Size", vec![ints(&[1, 2])]),
+        ("torch", "Size", vec![sizes]),
+        ("torch", "device", vec![text("cuda"), int(0)]),
+        ("torch", "device", vec![text("cpu")]),
+        ("torch", "FloatTensor", vec![]),
+        ("torch", "FloatStorage", vec![]),
+        (
+            "torch.serialization",
+            "_get_layout",
+            vec![text("torch.sparse_coo")],
+        ),
+        ("numpy", "dtype", vec![text("f4"), vec![0x89], vec![0x88]]),
+        ("numpy", "dtype", vec![text("<U123456789")]),
+        (
+            "numpy.core.multiarray",
+            "scalar",
+            vec![numpy_dtype("f4", "<"), bytes(b"abcd")],
+        ),
+        (
+            "numpy._core.multiarray",
+            "scalar",
+            vec![numpy_dtype("f4", "<"), encoded("abcd")],
+        ),
+        (
+            "numpy._core.multiarray",
+            "scalar",
+            vec![numpy_dtype("f4", "<"), b"U\x04abcd".to_vec()],
+        ),
+        (
+            "numpy._core.multiarray",
+            "scalar",
+            vec![numpy_dtype("f4", "<"), text("abcd")],
+        ),
+        (
+            "numpy._core.numeric",
+            "_frombuffer",
+            vec![
+                bytes(b"abcd"),
+                numpy_dtype("f4", "<"),
+                ints(&[1]),
+                text("C"),
+            ],
+        ),
+    ] {
+        let body = call(module, name, &arguments);
+        assert!(
+            codes(&body).is_empty(),
+            "{module}.{name} {}",
+            body.escape_ascii()
+        );
+    }
+}
+
+#[test]
+fn arguments_a_step_further_are() {
+    let digits = "1".repeat(4_301);
+    let object = global("builtins", "object");
+    let dtype = || numpy_dtype("f4", "<");
+    let scalar = || {
+        call(
+            "numpy._core.multiarray",
+            "scalar",
+            &[dtype(), bytes(b"abcd")],
+        )
+    };
+    for (module, name, arguments) in [
+        ("_codecs", "encode", vec![text("a"), text("zip")]),
+        ("_codecs", "encode", vec![text("a")]),
+        ("builtins", "bytes", vec![int(5)]),
+        ("builtins", "bytes", vec![text("a"), text("idna")]),
+        (
+            "builtins",
+            "bytes",
+            vec![text("a"), text("latin-1"), text("strict")],
+        ),
+        ("builtins", "bytearray", vec![made()]),
+        ("builtins", "list", vec![made()]),
+        ("builtins", "set", vec![made()]),
+        ("builtins", "frozenset", vec![made()]),
+        ("builtins", "dict", vec![made()]),
+        ("builtins", "tuple", vec![list(&many(1))]),
+        ("builtins", "object", vec![int(1)]),
+        ("builtins", "slice", vec![tuple(&many(1))]),
+        (
+            "builtins",
+            "slice",
+            vec![call("builtins", "slice", &[int(1)])],
+        ),
+        ("builtins", "range", vec![]),
+        ("builtins", "range", vec![text("5")]),
+        ("builtins", "range", vec![int(1), int(2), int(0)]),
+        ("builtins", "range", vec![number((1 << 24) + 1)]),
+        ("builtins", "range", vec![int(0), number((1 << 24) + 1)]),
+        (
+            "builtins",
+            "range",
+            vec![int(0), number((2 << 24) + 2), int(2)],
+        ),
+        ("builtins", "int", vec![text(&digits)]),
+        ("builtins", "float", vec![made()]),
+        ("builtins", "str", vec![list(&many(1))]),
+        ("collections", "deque", many(17)),
+        ("collections", "deque", vec![made()]),
+        ("collections", "Counter", vec![made()]),
+        (
+            "collections",
+            "defaultdict",
+            vec![global("builtins", "list"), made()],
+        ),
+        ("collections", "OrderedDict", vec![made()]),
+        (
+            "copyreg",
+            "_reconstructor",
+            vec![object.clone(), object.clone()],
+        ),
+        (
+            "copyreg",
+            "_reconstructor",
+            vec![global("builtins", "dict"), object.clone(), NONE.to_vec()],
+        ),
+        (
+            "copyreg",
+            "_reconstructor",
+            vec![
+                object.clone(),
+                global("builtins", "bytearray"),
+                NONE.to_vec(),
+            ],
+        ),
+        (
+            "copyreg",
+            "_reconstructor",
+            vec![
+                object.clone(),
+                global("collections", "OrderedDict"),
+                NONE.to_vec(),
+            ],
+        ),
+        (
+            "copyreg",
+            "_reconstructor",
+            vec![object.clone(), global("builtins", "int"), text(&digits)],
+        ),
+        (
+            "copyreg",
+            "_reconstructor",
+            vec![object.clone(), object.clone(), int(5)],
+        ),
+        (
+            "copyreg",
+            "_reconstructor",
+            vec![object.clone(), object.clone(), made()],
+        ),
+        (
+            "copyreg",
+            "_reconstructor",
+            vec![text("a"), object.clone(), NONE.to_vec()],
+        ),
+        ("torch", "Size", vec![]),
+        ("torch", "Size", vec![ints(&[1]), ints(&[1])]),
+        ("torch", "Size", vec![tuple(&[text("a")])]),
+        ("torch", "Size", vec![tuple(&many(65))]),
+        ("torch", "device", vec![int(0)]),
+        ("torch", "device", vec![text("cuda"), NONE.to_vec()]),
+        ("torch", "FloatTensor", vec![int(5)]),
+        ("torch", "FloatStorage", vec![int(5)]),
+        ("torch", "float32", vec![]),
+        ("torch.serialization", "_get_layout", vec![text("strided")]),
+        ("torch.serialization", "_get_layout", vec![]),
+        ("torch.storage", "UntypedStorage", vec![]),
+        ("numpy", "ndarray", vec![ints(&[1])]),
+        ("numpy", "dtype", vec![text("f4x")]),
+        ("numpy", "dtype", vec![text("U1234567890")]),
+        ("numpy", "dtype", vec![text("x4")]),
+        ("numpy._core.multiarray", "scalar", vec![dtype()]),
+        ("numpy._core.multiarray", "scalar", vec![dtype(), scalar()]),
+        (
+            "numpy._core.multiarray",
+            "scalar",
+            vec![numpy_dtype("O", "|"), bytes(b"abcd")],
+        ),
+        (
+            "numpy._core.multiarray",
+            "_reconstruct",
+            vec![global("numpy", "ndarray"), ints(&[1]), text("b")],
+        ),
+        (
+            "numpy._core.numeric",
+            "_frombuffer",
+            vec![bytes(b"abcd"), dtype(), tuple(&many(65)), text("C")],
+        ),
+    ] {
+        let body = call(module, name, &arguments);
+        assert!(
+            codes(&body).contains(&"arguments"),
+            "{module}.{name} {}",
+            body.escape_ascii()
+        );
+    }
+}
+
+/// Protocols 0 and 1 write an object of a class by a call: that class is what is reported.
+#[test]
+fn objects_of_unknown_classes_are_made_from_plain_bases() {
+    let digits = "1".repeat(4_301);
+    let of = |base: &str, state: Vec<u8>| {
+        let arguments = [global("my.module", "Net"), global("builtins", base), state];
+        codes(&call("copyreg", "_reconstructor", &arguments))
+    };
+    for (base, state) in [
+        ("object", NONE.to_vec()),
+        ("dict", dict(&[])),
+        ("list", list(&many(2))),
+        ("int", int(5)),
+        ("float", floating(1.5)),
+        ("str", text("abc")),
+        ("str", text(&digits)),
+        ("int", text("5")),
+    ] {
+        assert_eq!(of(base, state), ["unrecognised-global"], "{base}");
+    }
+    let codes = of("int", text(&digits));
+    assert!(codes.contains(&"arguments"), "{codes:?}");
+}
+
+/// The checks are of NumPy's functions, not of others of their names that a caller allows.
+#[test]
+fn functions_that_a_caller_allows_get_any_arguments() {
+    let mut policy = Policy::default();
+    for name in ["_reconstruct", "scalar", "_frombuffer"] {
+        policy.allow("my.module", name, Tier::Data).unwrap();
+    }
+    let policy = Arc::new(policy);
+    for name in ["_reconstruct", "scalar", "_frombuffer"] {
+        let found = findings(Arc::clone(&policy), &call("my.module", name, &[int(1)]));
+        assert_eq!(found, [], "{name}");
+    }
+}
+
+/// One answer of the policy is remembered for the next call of the same function, not of one that resembles it.
+#[test]
+fn names_that_resemble_an_allowed_one_are_not_allowed() {
+    let object = |module: &str, name: &str| [call(module, name, &[]), b"Na".to_vec()].concat();
+    let known = || object("collections", "deque");
+    for other in [
+        object("collections", "feque"),
+        object("dollections", "deque"),
+    ] {
+        for body in [
+            list(&[known(), other.clone(), known()]),
+            list(&[other.clone(), known()]),
+        ] {
+            assert_eq!(codes(&body), ["unrecognised-global"]);
+        }
+    }
+}
+
+/// What an unpickler would look up on the object and call.
+#[test]
+fn methods_are_not_planted_by_a_state() {
+    let class = || global("torch", "FloatStorage");
+    let planted = || dict(&[(text("append"), class())]);
+    let built = |object: Vec<u8>, state: Vec<u8>| [object, state, b"b".to_vec()].concat();
+    let known = || call("argparse", "Namespace", &[]);
+    let parameter = |state: Vec<u8>| {
+        let arguments = [NONE.to_vec(), vec![0x88], made(), state];
+        call("torch._utils", "_rebuild_parameter_with_state", &arguments)
+    };
+    for body in [
+        built(known(), planted()),
+        built(known(), tuple(&[planted(), NONE.to_vec()])),
+        built(known(), tuple(&[NONE.to_vec(), planted()])),
+        built(known(), made()),
+        built(known(), tuple(&[made(), NONE.to_vec()])),
+        built(known(), tuple(&[NONE.to_vec(), made()])),
+        // A name that a call gives may be any.
+        built(known(), dict(&[(made(), class())])),
+        parameter(planted()),
+        parameter(made()),
+    ] {
+        let codes = codes(&body);
+        assert!(
+            codes.contains(&"planted-method"),
+            "{}: {codes:?}",
+            body.escape_ascii()
+        );
+    }
+    for body in [
+        built(known(), dict(&[(text("append"), int(5))])),
+        built(known(), dict(&[(text("appended"), class())])),
+        built(known(), dict(&[(int(5), class())])),
+        built(
+            known(),
+            tuple(&[dict(&[(text("a"), class())]), NONE.to_vec()]),
+        ),
+        parameter(dict(&[(text("append"), text("a"))])),
+    ] {
+        let codes = codes(&body);
+        assert!(
+            !codes.contains(&"planted-method"),
+            "{}: {codes:?}",
+            body.escape_ascii()
+        );
+    }
+    // The fourth argument of other calls is no state.
+    let arguments = [NONE.to_vec(), int(0), ints(&[1]), planted()];
+    assert!(codes(&call("torch._utils", "_rebuild_tensor_v2", &arguments)).is_empty());
+    // Only classes that nobody knows have other keys than text, and they are reported as such.
+    let unknown = built(call("my.module", "Net", &[]), dict(&[(made(), class())]));
+    assert_eq!(codes(&unknown), ["unrecognised-global"]);
+}
+
+#[test]
+fn states_of_arrays_and_types_have_the_parts_that_numpy_writes() {
+    let array =
+        |rank: usize| numpy_array(numpy_dtype("u1", "|"), &vec![1; rank], false, encoded("a"));
+    assert!(codes(&array(64)).is_empty());
+    assert_eq!(codes(&array(65)), ["array-state"]);
+
+    let fields = dict(&[(text("a"), tuple(&[numpy_dtype("u1", "|"), int(0)]))]);
+    let simple = |parts: [&[u8]; 3]| {
+        let [subarray, names, fields] = parts;
+        let flags = int(0);
+        numpy_dtype_with(
+            "f4",
+            &int(3),
+            "<",
+            &[subarray, names, fields, &int(-1), &int(-1), &flags],
+        )
+    };
+    let subarray = tuple(&[numpy_dtype("u1", "|"), ints(&[2])]);
+    let names = tuple(&[text("a")]);
+    assert!(codes(&simple([NONE, NONE, NONE])).is_empty());
+    for parts in [
+        [subarray.as_slice(), NONE, NONE],
+        [NONE, &names, NONE],
+        [NONE, NONE, &fields],
+    ] {
+        assert_eq!(codes(&simple(parts)), ["array-state"]);
+    }
+}
+
+/// A record of more than 128 fields counts as one with objects, which its flags must say.
+#[test]
+fn fields_of_a_record_are_looked_at_up_to_a_number() {
+    let record = |count: usize, flags: i32| {
+        let field = tuple(&[numpy_dtype("u1", "|"), int(0)]);
+        let named: Vec<_> = (0..count)
+            .map(|no| (text(&no.to_string()), field.clone()))
+            .collect();
+        let names: Vec<_> = named.iter().map(|(name, _)| name.clone()).collect();
+        let parts: [&[u8]; 6] = [
+            NONE,
+            &tuple(&names),
+            &dict(&named),
+            &int(1),
+            &int(1),
+            &int(flags),
+        ];
+        codes(&numpy_dtype_with("V1", &int(3), "|", &parts))
+    };
+    assert!(record(1, 0).is_empty());
+    assert!(record(128, 0).is_empty());
+    assert_eq!(record(129, 0), ["array-state"]);
+    assert!(record(129, 63).is_empty());
+}
+
+/// The words of a call are one line, however much it is given.
+#[test]
+fn a_call_is_told_as_far_as_a_line_goes() {
+    let told = |argument: Vec<u8>| {
+        let found = findings(
+            Budget::default().policy(),
+            &call("os", "system", &[argument]),
+        );
+        let mut calls = found
+            .into_iter()
+            .filter(|(_, words)| words.contains("call os.system"));
+        let (_, words) = calls.next().unwrap();
+        words
+            .strip_prefix("loading it would call os.system")
+            .unwrap()
+            .to_owned()
+    };
+    let nested = |levels: usize| {
+        let mut value = int(1);
+        for _ in 0..levels {
+            value = list(&[value]);
+        }
+        value
+    };
+    assert_eq!(told(nested(2)), "([[1]])");
+    assert_eq!(told(nested(3)), "([[[…]]])");
+    assert_eq!(told(list(&many(6))), "([1, 1, 1, 1, 1, 1])");
+    assert_eq!(told(list(&many(7))), "([1, 1, 1, 1, 1, 1, …])");
+    let letters = |count: usize| "x".repeat(count);
+    assert_eq!(told(text(&letters(80))), format!("({:?})", letters(80)));
+    assert_eq!(told(text(&letters(81))), format!("({:?}…)", letters(80)));
+    // What calls give is called: two levels are told.
+    let once = call("a", "b", &[]);
+    let twice = [once.clone(), b")R".to_vec()].concat();
+    let thrice = [twice.clone(), b")R".to_vec()].concat();
+    assert_eq!(told(once), "(a.b(…))");
+    assert_eq!(told(twice), "(a.b(…)(…))");
+    assert_eq!(told(thrice), "(<an object>(…)(…))");
+}
+
+/// `("storage", class, key, location, elements)` and nothing that resembles it.
+#[test]
+fn ids_of_storages_are_named_so() {
+    let id = |kind: &str| {
+        let class = global("torch", "FloatStorage");
+        let id = tuple(&[text(kind), class, text("0"), text("cpu"), int(2)]);
+        codes(&[id, b"Q".to_vec()].concat())
+    };
+    assert!(id("storage").is_empty());
+    assert_eq!(id("storagf"), ["persistent-id"]);
+    let id = |key: Vec<u8>, location: Vec<u8>| {
+        let class = global("torch", "FloatStorage");
+        let id = tuple(&[text("storage"), class, key, location, int(2)]);
+        codes(&[id, b"Q".to_vec()].concat())
+    };
+    assert!(id(int(0), text("cpu")).is_empty());
+    assert!(id(text("0"), b"U\x03cpu".to_vec()).is_empty());
+    for (key, location) in [
+        (NONE.to_vec(), text("cpu")),
+        (text("0"), NONE.to_vec()),
+        (text("0"), int(0)),
+        (text(&"0".repeat(4_097)), text("cpu")),
+    ] {
+        assert_eq!(id(key, location), ["persistent-id"]);
+    }
+}
