@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 
 use super::slot::Slot;
 use super::vector::{
-    LOWER_16, TOP, UPPER_16, bytes_8, bytes_32, every, half_at, put_scaled, quarter_steps_16, where_set, words,
+    LOWER_16, TOP, UPPER_16, bytes_8, bytes_32, every, half_at, put_scaled, quarter_steps_16, twice_rows, where_set, words,
 };
 use crate::quant::convert::u32_at;
 use crate::quant::grids::iq2_s::GRID;
@@ -23,9 +23,8 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
             let pair = 2 * group + half;
             let first = GRID[usize::from(rows[2 * pair]) & 1023];
             let second = GRID[usize::from(rows[2 * pair + 1]) & 1023];
-            let both = _mm_set_epi64x(bytemuck::cast(second), bytemuck::cast(first));
             let minus = where_set(signs, bytes);
-            let both = _mm256_xor_si256(_mm256_broadcastsi128_si256(both), minus);
+            let both = _mm256_xor_si256(twice_rows(first, second), minus);
             put_scaled(out, 2 * pair, _mm256_sub_epi8(both, minus), every(scales[pair]));
         }
     }

@@ -129,13 +129,22 @@ pub(super) fn where_set(bits: u32, bytes: [u64; 4]) -> __m256i {
     _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit)
 }
 
-/// Low and high bytes side by side: the 32 numbers that they make.
-#[inline]
+/// Low and high bytes side by side: the 32 numbers that they make. Not inlined, so that they are read from memory
+/// one by one: to take each out of a register costs two operations.
+#[inline(never)]
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn words(low: __m256i, high: __m256i) -> [u16; 32] {
     let [a, c]: [[u16; 8]; 2] = bytemuck::cast(_mm256_unpacklo_epi8(low, high));
     let [b, d]: [[u16; 8]; 2] = bytemuck::cast(_mm256_unpackhi_epi8(low, high));
     bytemuck::cast([a, b, c, d])
+}
+
+/// Two rows of 8 bytes side by side, in both halves.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+pub(super) fn twice_rows(first: [i8; 8], second: [i8; 8]) -> __m256i {
+    let both = _mm_set_epi64x(bytemuck::cast(second), bytemuck::cast(first));
+    _mm256_broadcastsi128_si256(both)
 }
 
 /// The value of a byte that stands in the uppermost 8 bits of an integer, as `wide` leaves it.
