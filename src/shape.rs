@@ -94,6 +94,27 @@ pub fn reach(shape: &[u64], strides: &[u64]) -> Result<u64> {
     Ok(reach)
 }
 
+/// The bytes of `count` parts of `each` bytes; `None` if they overflow.
+///
+/// # Example
+/// ```
+/// use weighbridge::shape::bytes;
+/// assert_eq!(bytes(3, 4), Some(12));
+/// assert_eq!(bytes(1 << 62, 4), None);
+/// ```
+#[must_use]
+pub const fn bytes(count: u64, each: u64) -> Option<u64> {
+    count.checked_mul(each)
+}
+
+/// The same of what is called `what`.
+///
+/// # Errors
+/// `Malformed` (`Overflow`) if they overflow.
+pub fn bytes_of(what: &'static str, count: u64, each: u64) -> Result<u64> {
+    bytes(count, each).ok_or_else(|| overflow(what))
+}
+
 #[cold]
 fn overflow(what: &'static str) -> Error {
     Error::malformed(Malformed::Overflow { what })
@@ -118,6 +139,15 @@ mod tests {
             elements(&[u64::try_from(i64::MAX).unwrap()]).unwrap(),
             i64::MAX as u64
         );
+    }
+
+    #[test]
+    fn bytes_that_overflow_are_named() {
+        assert_eq!(bytes(0, u64::MAX), Some(0));
+        assert_eq!(bytes(u64::MAX, 1), Some(u64::MAX));
+        assert_eq!(bytes(1 << 32, 1 << 32), None);
+        let error = bytes_of("a storage", u64::MAX, 2).unwrap_err();
+        assert!(error.to_string().contains("a storage"), "{error}");
     }
 
     #[test]

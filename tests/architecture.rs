@@ -70,6 +70,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "bytes",
             "findings",
             "source",
+            "shape",
             "index",
             "formats",
             "formats/json",

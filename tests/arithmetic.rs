@@ -10,7 +10,7 @@ mod support;
 
 use support::gguf::Gguf;
 use weighbridge::bytes::{Span, align_up, to_u64};
-use weighbridge::shape::{contiguous_strides, elements, is_contiguous, reach};
+use weighbridge::shape::{bytes, contiguous_strides, elements, is_contiguous, reach};
 use weighbridge::{Checkpoint, DType, ErrorKind};
 
 /// No size may exceed 63 bits.
@@ -113,6 +113,19 @@ fn a_billion_sizes_are_those_of_wider_integers() {
     let cases = rank_3 + rank_4;
     println!("{cases} cases");
     assert!(cases >= 500_000_000, "{cases}");
+}
+
+#[test]
+fn bytes_of_parts_are_those_of_wider_integers() {
+    let numbers = [around(0..64), vec![u64::MAX - 1, u64::MAX]].concat();
+    let mut cases = 0;
+    tuples(&numbers, 2, &mut |pair| {
+        let product: u128 = pair.iter().copied().map(u128::from).product();
+        let expected = u64::try_from(product).ok();
+        assert_eq!(bytes(pair[0], pair[1]), expected, "{pair:?}");
+        cases += 1;
+    });
+    assert!(cases > 30_000, "{cases}");
 }
 
 #[test]

@@ -5,7 +5,8 @@ use byteorder::{BigEndian, ByteOrder, LittleEndian};
 use super::encoding::Encoding;
 use super::value::{Text, Value, ValueType};
 use crate::bytes::{Cursor, Endian};
-use crate::error::{Caller, Error, Malformed, Result};
+use crate::error::{Caller, Context, Error, Result};
+use crate::shape;
 
 /// An array of a file, whose elements are read when asked for.
 ///
@@ -39,10 +40,7 @@ impl<'a> Array<'a> {
         let length = encoding.length(cursor)?;
         let bytes = match value_type.bytes() {
             Some(each) => {
-                let bytes = each.checked_mul(length).ok_or_else(|| {
-                    let what = "the size of an array";
-                    Error::malformed(Malformed::Overflow { what }).at(at)
-                })?;
+                let bytes = shape::bytes_of("the size of an array", length, each).at(at)?;
                 cursor.take("an array", bytes)?
             }
             None => cursor.rest(),

@@ -15,6 +15,7 @@ use crate::formats::pickle::{
     self, Event, EventKind, Global, Judge, NodeId, Opcode, Sink, Tree, Value,
 };
 use crate::limits::Budget;
+use crate::shape;
 
 const WRAPPER: (&str, &str) = ("joblib.numpy_pickle", "NumpyArrayWrapper");
 
@@ -152,7 +153,7 @@ impl Sink for Listener {
             (true, Some(&count)) => u64::from(count).saturating_add(1),
             _ => 0,
         };
-        let bytes = array.elements.checked_mul(array.item_bytes);
+        let bytes = shape::bytes(array.elements, array.item_bytes);
         bytes
             .and_then(|bytes| bytes.checked_add(padding))
             .ok_or_else(|| {

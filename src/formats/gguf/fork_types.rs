@@ -5,7 +5,7 @@
 //! neighbouring tensors, and is never decoded. Rows of some of these types start with a few bytes of
 //! their own. Source: ikawrakow/ik_llama.cpp 8337e4cd `ggml.h` and `ggml.c`.
 
-use crate::shape::elements;
+use crate::shape::{self, elements};
 
 /// A type of ik_llama.cpp: id, name, elements and bytes of a block, bytes at the start of each row.
 struct ForkType(u32, &'static str, u64, u64, u64);
@@ -41,11 +41,9 @@ pub(super) fn name_and_bytes(id: u32, shape: &[u64]) -> Option<(&'static str, u6
     if row.checked_rem(*block)? != 0 {
         return None;
     }
-    let one = row
-        .checked_div(*block)?
-        .checked_mul(*block_bytes)?
-        .checked_add(*row_bytes)?;
-    Some((name, one.checked_mul(rows)?))
+    let blocks = shape::bytes(row.checked_div(*block)?, *block_bytes)?;
+    let one = blocks.checked_add(*row_bytes)?;
+    Some((name, shape::bytes(rows, one)?))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::error::{Error, Malformed, Result, shortened};
 use crate::findings::{Finding, Severity};
 use crate::index::{Builder, Encoding, ValueType};
 use crate::limits::{Budget, Limit};
+use crate::shape;
 
 /// The alignment of a file that does not state one (specification, `general.alignment`).
 const DEFAULT_ALIGNMENT: u64 = 32;
@@ -203,10 +204,7 @@ fn check_count<B: ByteOrder>(
         (None, ValueType::Array) => 4_u64.saturating_add(length_bytes),
         (None, _) => length_bytes,
     };
-    let needed = each.checked_mul(count).ok_or_else(|| {
-        let what = "the size of an array";
-        Error::malformed(Malformed::Overflow { what })
-    })?;
+    let needed = shape::bytes_of("the size of an array", count, each)?;
     if needed > cursor.remaining() {
         return Err(Error::malformed(Malformed::Truncated {
             what: "an array",

@@ -21,6 +21,7 @@ use crate::formats::Parsed;
 use crate::formats::pickle::{self, Event, EventKind, Judge, Loaded, Sink, Tree, Value};
 use crate::index::Builder;
 use crate::limits::{Budget, Limit};
+use crate::shape;
 
 /// `MAGIC_NUMBER`, 0x1950a86a20f9469cfc6c, little-endian.
 const MAGIC: &[u8] = &[0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
@@ -244,10 +245,8 @@ impl<'a> Reader<'a> {
                 })
                 .at(at));
             }
-            let length = elements.checked_mul(element_bytes).ok_or_else(|| {
-                let what = "the bytes of a storage";
-                Error::malformed(Malformed::Overflow { what }).at(at)
-            })?;
+            let length =
+                shape::bytes_of("the bytes of a storage", elements, element_bytes).at(at)?;
             let start = cursor.offset();
             cursor.take("a storage", length)?;
             let span = Span::new("a storage", start, length, to_u64(self.bytes.len()))?;

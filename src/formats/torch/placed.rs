@@ -5,10 +5,11 @@ use super::storage_id::StorageId;
 use crate::bytes::{Span, to_u64};
 use crate::dtype::DType;
 use crate::error::{Error, Malformed, Result};
+use crate::shape;
 
 /// The bytes of the storage that a tensor may use: all, or those of a legacy view.
 pub(super) fn window(span: Span, id: &StorageId<'_>) -> Result<Span> {
-    let bytes = id.elements.checked_mul(id.element_bytes);
+    let bytes = shape::bytes(id.elements, id.element_bytes);
     if bytes != Some(span.length()) {
         return Err(Error::malformed(Malformed::Mismatch {
             what: "the bytes of a storage",
@@ -19,9 +20,8 @@ pub(super) fn window(span: Span, id: &StorageId<'_>) -> Result<Span> {
     let Some((first, count)) = id.view else {
         return Ok(span);
     };
-    first
-        .checked_mul(id.element_bytes)
-        .zip(count.checked_mul(id.element_bytes))
+    shape::bytes(first, id.element_bytes)
+        .zip(shape::bytes(count, id.element_bytes))
         .and_then(|(start, length)| span.part(start, length))
         .ok_or_else(|| outside(first.saturating_add(count), id.elements))
 }
@@ -35,7 +35,7 @@ pub(super) fn part(window: Span, spec: &Spec<'_>) -> Result<Span> {
         DType::Opaque => return Ok(window),
         dtype => to_u64(dtype.block_bytes()),
     };
-    let bytes = |elements: u64| elements.div_ceil(block).checked_mul(block_bytes);
+    let bytes = |elements: u64| shape::bytes(elements.div_ceil(block), block_bytes);
     bytes(spec.offset)
         .zip(bytes(reach))
         .and_then(|(start, length)| window.part(start, length))

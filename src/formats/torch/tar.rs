@@ -24,6 +24,7 @@ use crate::formats::tar::{Archive, Member};
 use crate::formats::{Parsed, torch::rebuild::unsigned};
 use crate::index::Builder;
 use crate::limits::{Budget, Limit};
+use crate::shape;
 
 /// Whether an archive is one of torch's.
 pub(crate) fn is_legacy(archive: &Archive) -> bool {
@@ -152,13 +153,10 @@ impl<'a> Part<'a> {
             let (key, dtype) = storage(&described).at(at).in_member(self.name)?;
             let mut cursor: Cursor<'_> = Cursor::at(self.rest(), self.at);
             let count = cursor.i64("a storage's element count")?;
-            let length = u64::try_from(count)
-                .ok()
-                .and_then(|count| count.checked_mul(to_u64(dtype.block_bytes())))
-                .ok_or_else(|| {
-                    let what = "the bytes of a storage";
-                    Error::malformed(Malformed::Overflow { what }).at(at)
-                })?;
+            // A count below 0 is too large as well.
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            let each = to_u64(dtype.block_bytes());
+            let length = shape::bytes_of("the bytes of a storage", count, each).at(at)?;
             let start = cursor.offset();
             cursor.take("a storage", length)?;
             self.at = cursor.offset();
@@ -293,7 +291,7 @@ fn view_of(
     let root = held
         .get(&root)
         .ok_or_else(|| Error::missing("storage", &root.to_string()))?;
-    let bytes = |elements: u64| elements.checked_mul(to_u64(root.dtype.block_bytes()));
+    let bytes = |elements| shape::bytes(elements, to_u64(root.dtype.block_bytes()));
     let span = bytes(first)
         .zip(bytes(count))
         .and_then(|(start, length)| root.storage.span.part(start, length));
