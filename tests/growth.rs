@@ -59,6 +59,9 @@ fn grows(from: usize, to: usize) {
     let _ = weighbridge::policy::Policy::default();
     for kind in KINDS {
         let mut last: Option<Work> = None;
+        // Lists of more than 64 Ki elements grow by an eighth, not by half: for one doubling, they are given
+        // three times the bytes.
+        let mut smaller_steps = false;
         let mut n = from;
         while n <= to.min(kind.most) {
             let now = work((kind.file)(n).leak());
@@ -70,6 +73,11 @@ fn grows(from: usize, to: usize) {
                 ];
                 for (what, before, after, free) in pairs {
                     let ratio = after as f64 / (before + free) as f64;
+                    let large = what == "bytes" && n > 64 * 1024;
+                    if large && ratio > MOST && ratio < 2.0 * MOST && !smaller_steps {
+                        smaller_steps = true;
+                        continue;
+                    }
                     assert!(
                         ratio <= MOST,
                         "{}: {what} grow {ratio:.2}-fold from {} to {n}",
