@@ -421,7 +421,16 @@ fn methods_are_not_planted_by_a_state() {
             body.escape_ascii()
         );
     }
+    let typed = |state: Vec<u8>| {
+        let rebuild = global("torch._utils", "_rebuild_tensor_v2");
+        let arguments = [rebuild, global("torch", "Tensor"), tuple(&[]), state];
+        codes(&call("torch._tensor", "_rebuild_from_type_v2", &arguments))
+    };
+    assert!(typed(NONE.to_vec()).is_empty());
+    assert_eq!(typed(planted()), ["planted-method"]);
     // The fourth argument of other calls is no state.
+    let arguments = [int(1), int(2), int(3), planted()];
+    assert!(codes(&call("collections", "deque", &arguments)).is_empty());
     let arguments = [NONE.to_vec(), int(0), ints(&[1]), planted()];
     assert!(codes(&call("torch._utils", "_rebuild_tensor_v2", &arguments)).is_empty());
     // Only classes that nobody knows have other keys than text, and they are reported as such.
