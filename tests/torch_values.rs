@@ -346,3 +346,43 @@ fn a_point_at_the_end_of_a_key_stays() {
     let model = open(dict(&[(text("a."), floats()), (text("c"), inner)]));
     assert_eq!(names(&model), ["a.", "c.b."]);
 }
+
+/// Eight bytes of names and texts for each byte of the pickle, and 64 KiB: to the byte.
+#[test]
+fn the_last_text_that_fits_is_listed() {
+    // A text of `long` bytes under eleven keys, then one of `last` bytes.
+    let repeated = 11;
+    let body = |long: usize, last: usize| {
+        let mut body = b"}(".to_vec();
+        for no in 0..repeated {
+            body.extend(text(&char::from(b'a' + no).to_string()));
+            body.extend(match no {
+                0 => [text(&"x".repeat(long)), b"q\x00".to_vec()].concat(),
+                _ => b"h\x00".to_vec(),
+            });
+        }
+        body.extend(text("z"));
+        body.extend(text(&"y".repeat(last)));
+        body.push(b'u');
+        body
+    };
+    // Each key counts where it is written and where its value is listed, each value where it is listed.
+    let left = |long: usize, last: usize| {
+        let pickle = pickle(body(long, last)).len();
+        let spent = usize::from(repeated) * (long + 2) + 1;
+        (8 * pickle + 65_536).checked_sub(spent)
+    };
+    // A byte more of the last text is eight more that are allowed.
+    let fitting = (25_000..25_007).find_map(|long| {
+        let last =
+            (0..20_000).find(|&last| left(long, last).is_some_and(|left| left >= last + 1))?;
+        (last > 0 && left(long, last) == Some(last + 1)).then_some((long, last))
+    });
+    let (long, last) = fitting.unwrap();
+    let model = open(body(long, last));
+    assert_eq!(model.metadata().len(), 12);
+    assert_eq!(count(&model, "metadata-limit"), 0);
+    let model = open(body(long, last - 1));
+    assert_eq!(model.metadata().len(), 11);
+    assert_eq!(count(&model, "metadata-limit"), 1);
+}
