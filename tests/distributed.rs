@@ -292,6 +292,23 @@ mod by_hand {
         }
     }
 
+    #[test]
+    fn a_tensor_has_up_to_4096_chunks() {
+        for (count, limited) in [(4_096, false), (4_097, true)] {
+            let chunks = list(chunk(&[0], &[2]).repeat(count));
+            let parts = [("size", size(&[2])), ("chunks", chunks)];
+            let error = error(&metadata(&parts, &[stored(size(&[0]), &[])]));
+            assert_eq!(error.kind() == ErrorKind::Limit, limited, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_number_below_0_is_told() {
+        let parts = [("size", ints(&[-2])), ("chunks", list(Vec::new()))];
+        let error = error(&metadata(&parts, &[]));
+        assert!(error.to_string().contains("-1"), "{error}");
+    }
+
     /// An empty list of transforms is none: what is wrong is found in the file of the chunk.
     #[test]
     fn descriptions_without_transforms_lead_to_the_chunks() {

@@ -187,3 +187,19 @@ fn a_shape_is_read_up_to_the_limit_of_the_rank() {
         assert_eq!(limit, needed.map(|needed| ("rank", needed, 2)), "{shape}");
     }
 }
+
+#[test]
+fn lists_of_numbers_have_one_between_two_commas() {
+    for list in [
+        "[,]", "[,,]", "[1,]", "[,1]", "[1,,1]", "[", "[1", "[01]", "[1 1]", "[1;1]",
+    ] {
+        for text in [
+            format!(r#"{{"x":{{"dtype":"U8","shape":{list},"data_offsets":[0,0]}}}}"#),
+            format!(r#"{{"x":{{"dtype":"U8","data_offsets":{list},"shape":[0]}}}}"#),
+        ] {
+            assert!(serde_json::from_str::<serde_json::Value>(&text).is_err());
+            let read = safetensors::read(&build(&text, &[]), &mut Budget::default());
+            assert_eq!(read.unwrap_err().kind(), ErrorKind::Malformed, "{text}");
+        }
+    }
+}

@@ -92,3 +92,31 @@ fn the_smallest_pairs_fill_a_file() {
         }
     }
 }
+
+/// Whatever a field holds that nobody reads: it is passed over, and named.
+#[test]
+fn fields_that_are_not_known_are_passed_over() {
+    for value in [
+        r#""a\"b\\\n\u00e9""#,
+        r#"{"a\"":[1,-2.5e3,"}"],"b":{}}"#,
+        "[[],{},null,true,false]",
+        "-0.5",
+        "0",
+    ] {
+        let header =
+            format!(r#"{{"x":{{"dtype":"U8","more":{value},"shape":[2],"data_offsets":[0,2]}}}}"#);
+        serde_json::from_str::<serde_json::Value>(&header).unwrap();
+        let model = open(build(&header, &[1, 2])).unwrap();
+        assert_eq!(
+            model.tensor("x").unwrap().bytes().unwrap(),
+            [1, 2],
+            "{value}"
+        );
+        assert!(has(&model, "unknown-field", "\"more\""), "{value}");
+    }
+    for value in [r#""a\x""#, "[1", "{\"a\"}", "[}", "{]", "nul"] {
+        let header =
+            format!(r#"{{"x":{{"dtype":"U8","more":{value},"shape":[2],"data_offsets":[0,2]}}}}"#);
+        assert!(open(build(&header, &[1, 2])).is_err(), "{value}");
+    }
+}

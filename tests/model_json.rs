@@ -260,6 +260,18 @@ fn attributes_name_the_tensors_of_the_table() {
     assert!(!model.contains("again.0"), "entered once");
     assert!(model.contains("CONSTANTS.c1") && !model.contains("CONSTANTS.c3"));
 
+    // Only torch's own calls make a list of its tensors.
+    for (module, name) in [
+        ("torch.jit._pickle", "one.0"),
+        ("my.module", "CONSTANTS.c5"),
+    ] {
+        let items = [b"](".to_vec(), by_number(5), b"e".to_vec()].concat();
+        let list = call(module, "build_tensorlist", &[items]);
+        let file = with_attributes(&["one"], &pickle(tuple(&[list])));
+        let model = Checkpoint::from_bytes(file).unwrap();
+        assert!(model.contains(name), "{module}");
+    }
+
     let pickled = pickle(dict(&[]));
     let file = with_attributes(&[], &pickled);
     let error = error_at(&file, &file[position(&file, &pickled)..][..8]);

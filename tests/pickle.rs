@@ -342,16 +342,93 @@ fn text_that_only_starts_as_a_pickle_is_none() {
     }
 }
 
-/// Lists grow by steps; what is left of them when all is read is given back.
+/// STACK_GLOBAL takes texts of at most 4,096 bytes; GLOBAL a line and its end within as many.
 #[test]
-fn a_small_pickle_leaves_the_budget_as_it_was() {
-    let mut limits = weighbridge::Limits::default();
-    limits.heap_bytes = 10_000;
-    let mut budget = Budget::new(limits, weighbridge::Strictness::Strict);
-    for _ in 0..100 {
-        load(b"N.", 0, &mut (), &mut budget).unwrap();
-        // The stack of a walk, of 16 values of 4 bytes, is charged and never grows back.
-        budget.refund_heap(64);
+fn names_of_globals_have_a_longest() {
+    let stacked = |length: usize| {
+        let name = "x".repeat(length);
+        let text = [b"X", &(length as u32).to_le_bytes()[..], name.as_bytes()].concat();
+        let stream = [b"\x80\x04\x8c\x01m", text.as_slice(), b"\x93."].concat();
+        walk(&stream, 0, &mut (), &mut Budget::default()).is_ok()
+    };
+    assert!(stacked(4_096) && !stacked(4_097));
+    let line = |length: usize| {
+        let stream = format!("cm\n{}\n.", "x".repeat(length));
+        walk(stream.as_bytes(), 0, &mut (), &mut Budget::default()).is_ok()
+    };
+    assert!(line(4_095) && !line(4_096));
+}
+
+/// A number that is none is an error where it stands; one that only some unpicklers take is told, and refused at the
+/// end.
+#[test]
+fn numbers_that_nothing_takes_end_the_walk() {
+    let digits = format!("L{}\nN.", "1".repeat(4_301));
+    for (stream, told) in [
+        (&b"Iabc\ncos\nsystem\n."[..], false),
+        (b"Labc\ncos\nsystem\n.", false),
+        (b"Np0\ngabc\ncos\nsystem\n.", false),
+        (b"Npabc\ncos\nsystem\n.", false),
+        (digits.as_bytes(), false),
+        (b"I1_0\ncos\nsystem\n.", true),
+        (b"L+5\ncos\nsystem\n.", true),
+        (b"Np0\ng+0\ncos\nsystem\n.", true),
+    ] {
+        let (names, anomalies) = globals(stream);
+        assert_eq!(
+            anomalies.contains(&"number"),
+            told,
+            "{}",
+            stream.escape_ascii()
+        );
+        assert_eq!(!names.is_empty(), told, "{}", stream.escape_ascii());
+        error(stream);
     }
-    budget.spend_heap(6_000).unwrap();
+}
+
+/// NEXT_BUFFER takes what travels beside the pickle, READONLY_BUFFER belongs behind it.
+#[test]
+fn buffers_are_told() {
+    assert_eq!(globals(b"\x80\x05\x97.").1, ["buffer"]);
+    assert_eq!(globals(b"\x80\x05\x97\x98.").1, ["buffer"]);
+    assert_eq!(globals(b"\x80\x05N\x98.").1, ["buffer"]);
+    root(b"\x80\x05\x97\x98.", |tree, root| {
+        assert!(matches!(tree.value(root), Value::Buffer));
+    });
+    error(b"\x80\x05(\x98.");
+}
+
+#[test]
+fn persistent_ids_are_lines_of_ascii_in_protocol_0() {
+    root(b"Pab c\n.", |tree, root| {
+        let Value::PersistentId(id) = tree.value(root) else {
+            panic!("no id");
+        };
+        assert_eq!(tree.str(id), Some("ab c"));
+    });
+    let error = error(b"P\xc3\xa9\n.");
+    assert_eq!(error.kind(), ErrorKind::Malformed);
+    assert_eq!(error.offset(), Some(0));
+}
+
+#[test]
+fn frames_follow_each_other() {
+    let frame = |body: &[u8]| [&b"\x95"[..], &(body.len() as u64).to_le_bytes(), body].concat();
+    let stream = [
+        b"\x80\x04".to_vec(),
+        frame(b"N0"),
+        frame(b"N0N"),
+        frame(b"."),
+    ]
+    .concat();
+    assert!(globals(&stream).1.is_empty());
+}
+
+/// Picklers of Python 2 count from 1, others skip numbers: 64 beyond the opcodes are near.
+#[test]
+fn memo_numbers_may_be_a_little_ahead() {
+    for (index, told) in [(0, false), (1, false), (66, false), (67, true), (255, true)] {
+        let anomalies = globals(&[b'N', b'q', index, b'.']).1;
+        assert_eq!(anomalies.contains(&"sparse-memo"), told, "{index}");
+    }
 }

@@ -79,6 +79,26 @@ fn every_case_has_its_verdict_and_its_finding() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// An archive without its end still holds what it held, deflated or not.
+#[test]
+fn what_is_left_of_a_broken_archive_is_looked_at() {
+    use support::torch::{call, pickle, text};
+    use support::zip::{Zip, deflated, entry};
+    let runs = pickle(call("os", "system", &[text("echo never")]));
+    for member in [entry("a/data.pkl", &runs), deflated("a/data.pkl", &runs)] {
+        let mut file = Zip::of(vec![member]).build();
+        file.truncate(file.len() - 30);
+        let report = Scanner::new().bytes(&file);
+        assert_eq!(report.verdict(), Verdict::Dangerous);
+        let found = report.findings.as_slice();
+        assert!(
+            found
+                .iter()
+                .any(|finding| finding.message.contains("os.system"))
+        );
+    }
+}
+
 /// A reader that stops early must not be told that a file is fine.
 #[test]
 fn a_cut_or_limited_file_is_never_safe() {

@@ -357,6 +357,12 @@ fn calls_that_only_look_like_tensors_are_objects() {
         open(object("FloatTensor")).unwrap_err().kind(),
         ErrorKind::Malformed
     );
+    // Too few arguments are an error, wrong ones make no tensor.
+    for (count, kind) in [(2, Some(ErrorKind::Malformed)), (3, None)] {
+        let arguments = vec![text("a"); count];
+        let opened = open(call("torch._tensor", "_rebuild_from_type_v2", &arguments));
+        assert_eq!(opened.err().map(|error| error.kind()), kind, "{count}");
+    }
     // Only torch's own calls of that name make tensors that are not known.
     let model = open(call("my.module", "_rebuild_thing", &[floats("0")])).unwrap();
     assert!(!has(&model, "unknown-rebuild", ""));

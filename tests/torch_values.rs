@@ -143,7 +143,7 @@ fn names_are_bounded_by_the_pickle_and_64_kib_are_always_allowed() {
     let key = "k".repeat(4_000);
     // Eight levels: 32,000 bytes of path, and as many for the value: within 64 KiB and 8 times the pickle.
     let model = open(nested(&key, 8, b"K\x01"));
-    let path = vec![key.as_str(); 8].join(".");
+    let path = [key.as_str(); 8].join(".");
     assert_eq!(keys(&model), [path]);
     let error = open_with(nested(&key, 100, b"K\x01"), Limits::default()).unwrap_err();
     let (limit, _, _) = error.as_limit().unwrap();
@@ -247,11 +247,14 @@ fn containers_give_what_they_hold_and_nothing_of_their_own() {
 /// `_parameters`, `_buffers` and `_modules` were `OrderedDict`s before torch 2.
 #[test]
 fn a_modules_parts_are_dicts_of_either_kind() {
-    let ordered = |pairs: &[(Vec<u8>, Vec<u8>)]| {
-        let pairs = dict(pairs)[1..].to_vec();
-        [call("collections", "OrderedDict", &[]), pairs].concat()
-    };
-    let module = |parts: &dyn Fn(&[(Vec<u8>, Vec<u8>)]) -> Vec<u8>| {
+    for ordered in [false, true] {
+        let parts = |pairs: &[(Vec<u8>, Vec<u8>)]| match ordered {
+            false => dict(pairs),
+            true => {
+                let pairs = dict(pairs)[1..].to_vec();
+                [call("collections", "OrderedDict", &[]), pairs].concat()
+            }
+        };
         let state = dict(&[
             (text("_parameters"), parts(&[(text("weight"), floats())])),
             (text("_buffers"), parts(&[(text("mean"), floats())])),
@@ -260,14 +263,8 @@ fn a_modules_parts_are_dicts_of_either_kind() {
         let class = [
             global("torch.nn.modules.linear", "Linear"),
             b")\x81".to_vec(),
-        ]
-        .concat();
-        [class, state, b"b".to_vec()].concat()
-    };
-    for value in [
-        module(&|pairs| dict(pairs)),
-        module(&|pairs| ordered(pairs)),
-    ] {
+        ];
+        let value = [class.concat(), state, b"b".to_vec()].concat();
         let model = open(dict(&[(text("x"), value)]));
         assert_eq!(names(&model), ["x.weight", "x.mean"]);
     }
@@ -340,4 +337,51 @@ fn a_tensor_has_up_to_65535_dimensions() {
     assert_eq!(model.tensor("x").unwrap().shape().len(), 65_535);
     let error = of(65_536).unwrap_err();
     assert_eq!(error.as_limit(), Some(("rank", 65_536, 65_535)));
+}
+
+/// A key may end in the sign that stands between keys.
+#[test]
+fn a_point_at_the_end_of_a_key_stays() {
+    let inner = dict(&[(text("b."), floats())]);
+    let model = open(dict(&[(text("a."), floats()), (text("c"), inner)]));
+    assert_eq!(names(&model), ["a.", "c.b."]);
+}
+
+/// Eight bytes of names and texts for each byte of the pickle, and 64 KiB: to the byte.
+#[test]
+fn the_last_text_that_fits_is_listed() {
+    // A text of `long` bytes under eleven keys, then one of `last` bytes.
+    let repeated = 11;
+    let body = |long: usize, last: usize| {
+        let mut body = b"}(".to_vec();
+        for no in 0..repeated {
+            body.extend(text(&char::from(b'a' + no).to_string()));
+            body.extend(match no {
+                0 => [text(&"x".repeat(long)), b"q\x00".to_vec()].concat(),
+                _ => b"h\x00".to_vec(),
+            });
+        }
+        body.extend(text("z"));
+        body.extend(text(&"y".repeat(last)));
+        body.push(b'u');
+        body
+    };
+    // Each key counts where it is written and where its value is listed, each value where it is listed.
+    let left = |long: usize, last: usize| {
+        let pickle = pickle(body(long, last)).len();
+        let spent = usize::from(repeated) * (long + 2) + 1;
+        (8 * pickle + 65_536).checked_sub(spent)
+    };
+    // A byte more of the last text is eight more that are allowed.
+    let fitting = (25_000..25_007).find_map(|long| {
+        let last = (0..20_000).find(|&last| left(long, last).is_some_and(|left| left > last))?;
+        (last > 0 && left(long, last) == Some(last + 1)).then_some((long, last))
+    });
+    let (long, last) = fitting.unwrap();
+    let model = open(body(long, last));
+    assert_eq!(model.metadata().len(), 12);
+    assert_eq!(count(&model, "metadata-limit"), 0);
+    let model = open(body(long, last - 1));
+    assert_eq!(model.metadata().len(), 11);
+    assert_eq!(count(&model, "metadata-limit"), 1);
 }

@@ -151,7 +151,11 @@ impl Judge {
                 (Verdict::Unrecognised, "unrecognised-global", message)
             }
         };
-        let new = self.reported.len() < Findings::MOST && self.reported.insert(name());
+        // Beyond those that are remembered, each mention counts as one that was dropped.
+        let new = match self.reported.len() < Findings::MOST {
+            true => self.reported.insert(name()),
+            false => !self.reported.contains(&name()),
+        };
         // One that repeats is not listed again, unless it is the first dangerous one.
         if new || verdict > self.findings.verdict() {
             self.report(verdict, code, event, message);

@@ -177,3 +177,49 @@ fn hash_steps(nodes: &[Node], id: NodeId) -> u16 {
         _ => 1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bytes::to_u64;
+    use crate::limits::{Budget, Limits, Strictness};
+
+    /// By half, and by what is added: the list never grows by itself, behind the budget's back.
+    #[test]
+    fn room_in_a_container_is_charged_before_it_is_filled() {
+        for (length, free, added, step) in [
+            (0, 0, 3, 3),
+            (100, 0, 1, 50),
+            (101, 0, 1, 50),
+            (100, 0, 51, 51),
+            (100, 3, 3, 0),
+            (100, 3, 4, 50),
+            (10, 4, 8, 8),
+            (1000, 400, 900, 900),
+        ] {
+            let bytes = to_u64(step * size_of::<NodeId>());
+            for (heap_bytes, fits) in [(bytes, true), (bytes.wrapping_sub(1), step == 0)] {
+                let mut budget = Budget::default();
+                let mut sink = ();
+                let mut machine = Machine::new(b"", 0, &mut sink, &mut budget);
+                let target = machine.node(Node::List(EMPTY)).unwrap();
+                machine.container(target, false).unwrap();
+                machine.tree.containers[0].reserve_exact(length + free);
+                machine.tree.containers[0].resize(length, target);
+                machine.stack.resize(added, target);
+                let limits = Limits {
+                    heap_bytes,
+                    ..Limits::default()
+                };
+                *machine.budget = Budget::new(limits, Strictness::Strict);
+                let found = machine.add_from(0, target, false);
+                assert_eq!(found.is_ok(), fits, "{length} {free} {added}");
+                if fits {
+                    let container = &machine.tree.containers[0];
+                    assert_eq!(container.len(), length + added);
+                    assert_eq!(container.capacity(), length + free.max(step));
+                }
+            }
+        }
+    }
+}

@@ -236,7 +236,7 @@ impl Machine<'_, '_> {
         if self.memo.put_next(index, top) {
             return Ok(());
         }
-        if self.memo.put(index, top, self.opcodes, self.budget)? && index > self.opcodes {
+        if self.memo.put(index, top, self.opcodes, self.budget)? {
             self.anomaly(Anomaly::SparseMemo);
         }
         Ok(())
