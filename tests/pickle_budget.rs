@@ -1,23 +1,9 @@
-//! What walking a pickle costs in the budget, and what is given back.
+//! What walking a pickle costs in the budget.
 
 #![allow(missing_docs, unreachable_pub)]
 
 use weighbridge::formats::pickle::load;
 use weighbridge::limits::Budget;
-
-/// Lists grow by steps; what is left of them when all is read is given back.
-#[test]
-fn a_small_pickle_leaves_the_budget_as_it_was() {
-    let mut limits = weighbridge::Limits::default();
-    limits.heap_bytes = 10_000;
-    let mut budget = Budget::new(limits, weighbridge::Strictness::Strict);
-    for _ in 0..100 {
-        load(b"N.", 0, &mut (), &mut budget).unwrap();
-        // The stack of a walk, of 16 values of 4 bytes, is charged and never grows back.
-        budget.refund_heap(64);
-    }
-    budget.spend_heap(6_000).unwrap();
-}
 
 /// The letters of a text with escapes are charged before they are written: no more than two for each of the line.
 #[test]

@@ -60,6 +60,9 @@ fn a_dangerous_global_behind_many_unknown_ones_is_reported() {
         let last = findings.as_slice().last().unwrap();
         assert_eq!(last.code, "dangerous-global", "{before}");
         assert!(last.message.contains("os.system"), "{}", last.message);
+        // Those that are not listed are counted.
+        let dropped = before.saturating_sub(Findings::MOST);
+        assert_eq!(findings.dropped(), dropped as u64, "{before}");
     }
 }
 
