@@ -59,9 +59,9 @@ fn grows(from: usize, to: usize) {
     let _ = weighbridge::policy::Policy::default();
     for kind in KINDS {
         let mut last: Option<Work> = None;
-        // Lists of more than 64 Ki elements grow by an eighth, not by half: for one doubling, they are given
-        // three times the bytes.
-        let mut smaller_steps = false;
+        // Lists of more than 64 Ki elements grow by an eighth, not by half: for the doubling at which they begin
+        // to, they are given more bytes. A kind of file has two such lists at most.
+        let mut smaller_steps = 0;
         let mut n = from;
         while n <= to.min(kind.most) {
             let now = work((kind.file)(n).leak());
@@ -73,9 +73,9 @@ fn grows(from: usize, to: usize) {
                 ];
                 for (what, before, after, free) in pairs {
                     let ratio = after as f64 / (before + free) as f64;
-                    let large = what == "bytes" && n > 64 * 1024;
-                    if large && ratio > MOST && ratio < 2.0 * MOST && !smaller_steps {
-                        smaller_steps = true;
+                    let large = what == "bytes" && n >= 64 * 1024 && ratio < 2.0 * MOST;
+                    if large && ratio > MOST && smaller_steps < 2 {
+                        smaller_steps += 1;
                         continue;
                     }
                     assert!(
