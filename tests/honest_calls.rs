@@ -9,26 +9,15 @@ mod support;
 
 use std::sync::Arc;
 
+use support::outcome::judged;
 use support::torch::{NONE, call, dict, encoded, global, int, ints, numpy_dtype, text, tuple};
 use weighbridge::Policy;
-use weighbridge::formats::pickle::{Judge, walk};
 use weighbridge::limits::Budget;
 use weighbridge::policy::Tier;
 
-fn findings(policy: Arc<Policy>, body: &[u8]) -> Vec<(&'static str, String)> {
-    let mut judge = Judge::new("", policy);
-    let stream = [b"\x80\x02", body, b"."].concat();
-    walk(&stream, 0, &mut judge, &mut Budget::default()).unwrap();
-    let findings = judge.into_findings();
-    let findings = findings.as_slice().iter();
-    findings
-        .map(|finding| (finding.code, finding.message.to_string()))
-        .collect()
-}
-
 fn codes(body: &[u8]) -> Vec<&'static str> {
-    let findings = findings(Budget::default().policy(), body);
-    findings.into_iter().map(|(code, _)| code).collect()
+    let found = judged(Budget::default().policy(), body);
+    found.into_iter().map(|(code, _)| code).collect()
 }
 
 /// An object of another call: a container that is given it may be endless.
@@ -348,7 +337,7 @@ fn functions_that_a_caller_allows_get_any_arguments() {
     }
     let policy = Arc::new(policy);
     for name in ["_reconstruct", "scalar", "_frombuffer"] {
-        let found = findings(Arc::clone(&policy), &call("my.module", name, &[int(1)]));
+        let found = judged(Arc::clone(&policy), &call("my.module", name, &[int(1)]));
         assert_eq!(found, [], "{name}");
     }
 }

@@ -6,23 +6,15 @@
 
 mod support;
 
+use support::outcome::judged;
 use support::torch::{
     NONE, call, dict, encoded, global, int, ints, numpy_array, numpy_dtype, numpy_dtype_with, text,
     tuple,
 };
-use weighbridge::formats::pickle::{Judge, walk};
 use weighbridge::limits::Budget;
 
 fn findings(body: &[u8]) -> Vec<(&'static str, String)> {
-    let mut budget = Budget::default();
-    let mut judge = Judge::new("", budget.policy());
-    let stream = [b"\x80\x02", body, b"."].concat();
-    walk(&stream, 0, &mut judge, &mut budget).unwrap();
-    let findings = judge.into_findings();
-    let findings = findings.as_slice().iter();
-    findings
-        .map(|finding| (finding.code, finding.message.to_string()))
-        .collect()
+    judged(Budget::default().policy(), body)
 }
 
 fn codes(body: &[u8]) -> Vec<&'static str> {

@@ -22,6 +22,17 @@ impl Budget {
         let step = growth_along(vector.len(), read, length);
         self.reserve(vector, step)
     }
+
+    /// A budget of so much heap, for tests of what growing costs.
+    #[cfg(test)]
+    pub(crate) fn of_heap(heap_bytes: u64) -> Self {
+        use super::{Limits, Strictness};
+        let limits = Limits {
+            heap_bytes,
+            ..Limits::default()
+        };
+        Self::new(limits, Strictness::Strict)
+    }
 }
 
 /// How many elements to add to `count`, of a list that grows along an input.

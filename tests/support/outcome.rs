@@ -29,3 +29,19 @@ pub fn values(model: &Checkpoint, name: &str) -> Vec<f32> {
     tensor.dequantize_into(&mut values).unwrap();
     values
 }
+
+/// What the judge says of a pickle of protocol 2: the codes and messages of its findings.
+pub fn judged(
+    policy: std::sync::Arc<weighbridge::Policy>,
+    body: &[u8],
+) -> Vec<(&'static str, String)> {
+    use weighbridge::formats::pickle::{Judge, walk};
+    let mut judge = Judge::new("", policy);
+    let stream = [b"\x80\x02", body, b"."].concat();
+    walk(&stream, 0, &mut judge, &mut Default::default()).unwrap();
+    let findings = judge.into_findings();
+    let findings = findings.as_slice().iter();
+    findings
+        .map(|finding| (finding.code, finding.message.to_string()))
+        .collect()
+}

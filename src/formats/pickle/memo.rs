@@ -92,18 +92,9 @@ impl Memo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{Limits, Strictness};
 
     fn node(position: usize) -> NodeId {
         NodeId::at(position).unwrap()
-    }
-
-    fn heap(heap_bytes: u64) -> Budget {
-        let limits = Limits {
-            heap_bytes,
-            ..Limits::default()
-        };
-        Budget::new(limits, Strictness::Strict)
     }
 
     #[test]
@@ -162,14 +153,23 @@ mod tests {
     #[test]
     fn far_numbers_are_charged_once() {
         let mut memo = Memo::default();
-        assert!(memo.put(1_000, node(1), 0, &mut heap(0)).is_err());
-        memo.put(1_000, node(1), 0, &mut heap(1_000)).unwrap();
+        assert!(
+            memo.put(1_000, node(1), 0, &mut Budget::of_heap(0))
+                .is_err()
+        );
+        memo.put(1_000, node(1), 0, &mut Budget::of_heap(1_000))
+            .unwrap();
         let room = to_u64(memo.sparse.capacity());
         for index in 1..room {
-            memo.put(1_000 + index, node(1), 0, &mut heap(0)).unwrap();
+            memo.put(1_000 + index, node(1), 0, &mut Budget::of_heap(0))
+                .unwrap();
         }
-        memo.put(1_000, node(2), 0, &mut heap(0)).unwrap();
-        assert!(memo.put(1_000 + room, node(1), 0, &mut heap(0)).is_err());
+        memo.put(1_000, node(2), 0, &mut Budget::of_heap(0))
+            .unwrap();
+        assert!(
+            memo.put(1_000 + room, node(1), 0, &mut Budget::of_heap(0))
+                .is_err()
+        );
         assert_eq!(memo.get(1_000), Some(node(2)));
         assert_eq!(memo.len(), room);
     }

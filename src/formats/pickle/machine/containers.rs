@@ -182,7 +182,7 @@ fn hash_steps(nodes: &[Node], id: NodeId) -> u16 {
 mod tests {
     use super::*;
     use crate::bytes::to_u64;
-    use crate::limits::{Budget, Limits, Strictness};
+    use crate::limits::Budget;
 
     /// By half, and by what is added: the list never grows by itself, behind the budget's back.
     #[test]
@@ -207,11 +207,7 @@ mod tests {
                 machine.tree.containers[0].reserve_exact(length + free);
                 machine.tree.containers[0].resize(length, target);
                 machine.stack.resize(added, target);
-                let limits = Limits {
-                    heap_bytes,
-                    ..Limits::default()
-                };
-                *machine.budget = Budget::new(limits, Strictness::Strict);
+                *machine.budget = Budget::of_heap(heap_bytes);
                 let found = machine.add_from(0, target, false);
                 assert_eq!(found.is_ok(), fits, "{length} {free} {added}");
                 if fits {

@@ -378,7 +378,6 @@ impl<'a, 's> Machine<'a, 's> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{Limits, Strictness};
 
     /// By half, and by what is taken: the list never grows by itself, behind the budget's back.
     #[test]
@@ -399,11 +398,7 @@ mod tests {
         ] {
             let bytes = to_u64(step * size_of::<NodeId>());
             for (heap_bytes, fits) in [(bytes, true), (bytes.wrapping_sub(1), step == 0)] {
-                let limits = Limits {
-                    heap_bytes,
-                    ..Limits::default()
-                };
-                let mut budget = Budget::new(limits, Strictness::Strict);
+                let mut budget = Budget::of_heap(heap_bytes);
                 let mut sink = ();
                 let mut machine = Machine::new(b"", 0, &mut sink, &mut budget);
                 machine.tree.items.reserve_exact(length + free);

@@ -1,13 +1,4 @@
 use super::*;
-use crate::limits::{Limits, Strictness};
-
-fn heap(heap_bytes: u64) -> Budget {
-    let limits = Limits {
-        heap_bytes,
-        ..Limits::default()
-    };
-    Budget::new(limits, Strictness::Strict)
-}
 
 #[test]
 fn bytes_are_counted_in_any_number_of_them() {
@@ -41,13 +32,13 @@ fn room_for_tensors_and_dimensions_is_what_a_header_proves() {
             .collect();
         let json = format!("{{{}}}", infos.join(","));
         let cost = tensors * 64 + dimensions * 8;
-        reserve(&json, &mut Builder::new(), &mut heap(cost)).unwrap();
-        assert!(reserve(&json, &mut Builder::new(), &mut heap(cost - 1)).is_err());
+        reserve(&json, &mut Builder::new(), &mut Budget::of_heap(cost)).unwrap();
+        assert!(reserve(&json, &mut Builder::new(), &mut Budget::of_heap(cost - 1)).is_err());
     }
     // Braces alone are no tensors: an info takes more bytes than two.
     let braces = format!("{{\"{}\":0}}", "{".repeat(10_000));
     let most = braces.len() / LEAST_INFO;
     let cost = to_u64(most) * 64;
-    assert!(reserve(&braces, &mut Builder::new(), &mut heap(cost - 1)).is_err());
-    reserve(&braces, &mut Builder::new(), &mut heap(cost)).unwrap();
+    assert!(reserve(&braces, &mut Builder::new(), &mut Budget::of_heap(cost - 1)).is_err());
+    reserve(&braces, &mut Builder::new(), &mut Budget::of_heap(cost)).unwrap();
 }
