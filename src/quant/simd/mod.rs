@@ -19,17 +19,19 @@
 #![expect(unsafe_code, reason = "the call into a kernel after the CPU check")]
 
 /// The table: each type with its module, or, for types without blocks, its function in `plain` and the
-/// bytes of a run of 32. Each instruction set says with a `row!` of its own how a kernel is called.
+/// bytes of a run of 32; `lanes` values are stored at a time. Each instruction set says with a `row!` of its own how
+/// a kernel is called.
 #[cfg(any(
     target_arch = "x86_64",
     all(target_arch = "aarch64", target_endian = "little")
 ))]
 macro_rules! kernels {
     (
+        lanes $lanes:literal
         blocks { $($dtype:ident $module:ident,)* }
         elements { $($plain:ident $function:ident $bytes:literal,)* }
     ) => {
-        $(mod $module;)*
+        $(pub(super) mod $module;)*
 
         /// The row of `dtype`.
         #[inline]
@@ -38,7 +40,9 @@ macro_rules! kernels {
                 // Blocks leave no tail: the slices hold whole ones.
                 $(DType::$dtype => row!($module::decode, |_: &[u8], _: &mut [T]| ()),)*
                 $(DType::$plain => row!(plain::$function, |bytes: &[u8], out: &mut [T]| {
-                    slot::tail::<T, $bytes>(bytes, out, |run, out| plain::$function(run, out));
+                    slot::tail::<T, $bytes, $lanes, { slot::RUN / $lanes }>(bytes, out, |run, out| {
+                        plain::$function(run, out);
+                    });
                 }),)*
                 _ => None,
             }
@@ -50,10 +54,10 @@ macro_rules! kernels {
 /// both ways of storing.
 #[cfg(target_arch = "x86_64")]
 macro_rules! x86_row {
-    ($isa:expr, $features:literal, $decode:path, $tail:expr) => {{
+    ($isa:expr, $features:literal, $lanes:literal, $decode:path, $tail:expr) => {{
         #[target_feature(enable = $features)]
         fn cached<T: Output>(bytes: &[u8], out: &mut [T]) {
-            let (outs, _) = out.as_chunks_mut::<8>().0.as_chunks_mut();
+            let (outs, _) = out.as_chunks_mut::<$lanes>().0.as_chunks_mut();
             for (block, out) in bytes.as_chunks().0.iter().zip(outs) {
                 streamed::ask_ahead(block);
                 $decode(block, out);
@@ -63,7 +67,7 @@ macro_rules! x86_row {
         #[target_feature(enable = $features)]
         fn streamed<T: Output>(bytes: &[u8], out: &mut [T]) {
             let whole = out.len() / slot::RUN * slot::RUN;
-            let done = streamed::streamed(&mut out[..whole], |slots| {
+            let done = streamed::streamed::<T, $lanes>(&mut out[..whole], |slots| {
                 let (outs, _) = slots.as_chunks_mut();
                 for (block, out) in bytes.as_chunks().0.iter().zip(outs) {
                     streamed::ask_ahead(block);
@@ -100,6 +104,8 @@ macro_rules! x86_row {
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
 mod neon;
 mod slot;
@@ -118,6 +124,9 @@ use crate::dtype::DType;
 /// An instruction set that kernels are written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Isa {
+    /// AVX-512 with the parts that came last: Intel's servers since Sapphire Rapids, AMD's since Zen 4.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
     /// AVX2 with F16C: every x86-64 server since 2015.
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -132,22 +141,34 @@ pub(super) enum Isa {
 impl Isa {
     /// Whether this build uses it: `RUSTFLAGS="--cfg weighbridge_scalar"` measures, and tests, the code of
     /// processors that have none of them, `"--cfg weighbridge_baseline"` that of processors which have but
-    /// what their architecture is never without.
+    /// what their architecture is never without, `"--cfg weighbridge_avx2"` that of processors without AVX-512.
     #[inline]
     const fn is_wanted(self) -> bool {
-        let baseline = match self {
+        let left_out = match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => false,
+            Self::Avx512 => cfg!(any(weighbridge_baseline, weighbridge_avx2)),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => cfg!(weighbridge_baseline),
             #[allow(unreachable_patterns, reason = "some processors have no kernels")]
-            _ => true,
+            _ => false,
         };
-        !cfg!(weighbridge_scalar) && (baseline || !cfg!(weighbridge_baseline))
+        !cfg!(weighbridge_scalar) && !left_out
     }
 
     /// Whether this processor has it. The answer is cached by the standard library.
     #[inline]
     fn is_available(self) -> bool {
         match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512vbmi")
+                    && is_x86_feature_detected!("avx512bf16")
+                    && is_x86_feature_detected!("bmi2")
+            }
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c"),
             #[cfg(target_arch = "x86_64")]
@@ -180,6 +201,8 @@ pub(super) struct Kernel {
 
 /// The tables of this build, the fastest first.
 const TABLES: &[fn(DType) -> Option<&'static Kernel>] = &[
+    #[cfg(target_arch = "x86_64")]
+    avx512::kernel,
     #[cfg(target_arch = "x86_64")]
     avx2::kernel,
     #[cfg(target_arch = "x86_64")]

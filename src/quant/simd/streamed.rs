@@ -12,11 +12,11 @@ use bytemuck::NoUninit;
 use super::slot::Slot;
 use crate::quant::output::{Kind, Output};
 
-/// Eight values that are stored past the cache. Their address is a multiple of 16.
+/// Eight or sixteen values that are stored past the cache. Their address is a multiple of 16.
 #[repr(C, align(16))]
-pub(super) struct Streamed<T>([T; 8]);
+pub(super) struct Streamed<T, const LANES: usize>([T; LANES]);
 
-impl<T: Output> Slot for Streamed<T> {
+impl<T: Output, const LANES: usize> Slot for Streamed<T, LANES> {
     const KIND: Kind = T::KIND;
 
     #[inline(always)]
@@ -38,11 +38,15 @@ impl<T: Output> Slot for Streamed<T> {
 /// without a call if `out` is not aligned for that.
 #[inline]
 #[target_feature(enable = "sse2")]
-pub(super) fn streamed<T: Output>(out: &mut [T], fill: impl FnOnce(&mut [Streamed<T>])) -> bool {
-    // SAFETY: `Streamed<T>` is `repr(C)` over `[T; 8]`, whose size (16 or 32 bytes for the three
+pub(super) fn streamed<T: Output, const LANES: usize>(
+    out: &mut [T],
+    fill: impl FnOnce(&mut [Streamed<T, LANES>]),
+) -> bool {
+    const { assert!(LANES == 8 || LANES == 16) };
+    // SAFETY: `Streamed<T, LANES>` is `repr(C)` over `[T; LANES]`, whose size (16 to 64 bytes for the three
     // outputs) is a multiple of the alignment, so that it has no padding; every output type is plain data, every
     // bit pattern of which is a value.
-    let (head, slots, tail) = unsafe { out.align_to_mut::<Streamed<T>>() };
+    let (head, slots, tail) = unsafe { out.align_to_mut::<Streamed<T, LANES>>() };
     if !head.is_empty() || !tail.is_empty() {
         return false;
     }

@@ -40,7 +40,7 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
 /// The 16 scales, four of three bits in each word: d · (2 · scale + 1), in units of [`EIGHTHS`].
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn scales(block: &[u8; BYTES]) -> [f32; 16] {
+pub(in crate::quant::simd) fn scales(block: &[u8; BYTES]) -> [f32; 16] {
     let words: [u16; 4] = std::array::from_fn(|at| u16_at(block, 48 + 2 * at));
     let d = every(half(scale_bits(words)) * EIGHTHS);
     let places = _mm256_setr_epi32(0, 3, 6, 9, 0, 3, 6, 9);

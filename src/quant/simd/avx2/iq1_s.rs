@@ -11,7 +11,7 @@ use crate::quant::iq1_s::{BYTES, SHIFT};
 pub(super) const EIGHTHS: f32 = TOP * SHIFT;
 
 /// The codebook in eighths.
-pub(super) static ROWS: [[i8; 8]; 2048] = {
+pub(in crate::quant::simd) static ROWS: [[i8; 8]; 2048] = {
     let mut rows = GRID;
     let mut row = 0;
     while row < 2048 {
@@ -60,7 +60,7 @@ fn high_bits(high: __m128i) -> __m256i {
 /// The eight scales, bits 12 to 14 of the half words: d · (2 · scale + 1), in units of [`EIGHTHS`].
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn scales(high: __m128i, d: f32) -> [f32; 8] {
+pub(in crate::quant::simd) fn scales(high: __m128i, d: f32) -> [f32; 8] {
     let twice = _mm_and_si128(_mm_srli_epi16::<11>(high), _mm_set1_epi16(14));
     let odd = _mm256_cvtepi16_epi32(_mm_add_epi16(twice, _mm_set1_epi16(1)));
     bytemuck::cast(_mm256_mul_ps(every(d * EIGHTHS), _mm256_cvtepi32_ps(odd)))

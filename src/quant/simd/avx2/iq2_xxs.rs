@@ -14,7 +14,7 @@ static FLOATS: [[f32; 8]; 256] = tables::floats(&GRID);
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
-    let scales = scales(block);
+    let scales = scales(block, half_at(block, 0));
     for (group, &scale) in scales.iter().enumerate() {
         let codes = u32_at(block, 6 + 8 * group);
         for part in 0..4 {
@@ -28,11 +28,11 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
 /// The eight scales: the upper four bits of every second word.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn scales(block: &[u8; BYTES]) -> [f32; 8] {
+pub(in crate::quant::simd) fn scales(block: &[u8; BYTES], d: f32) -> [f32; 8] {
     let words = [2, 34].map(|at| _mm256_castsi256_ps(bytes_32(block, at)));
     // Words 1, 3 of each half, then the quarters in their order.
     let odd = _mm256_castps_pd(_mm256_shuffle_ps::<0b11_01_11_01>(words[0], words[1]));
     let odd = _mm256_castpd_si256(_mm256_permute4x64_pd::<0b11_01_10_00>(odd));
     let scales = _mm256_cvtepi32_ps(_mm256_srli_epi32::<28>(odd));
-    bytemuck::cast(quarter_steps(scales, half_at(block, 0)))
+    bytemuck::cast(quarter_steps(scales, d))
 }

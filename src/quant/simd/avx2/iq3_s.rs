@@ -14,7 +14,7 @@ static FLOATS: [[f32; 4]; 512] = tables::floats(&GRID);
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
-    let scales = scales(block);
+    let scales = scales(block, half_at(block, 0));
     for (group, &scale) in scales.iter().enumerate() {
         let high = usize::from(block[66 + group]);
         for part in 0..4 {
@@ -32,9 +32,9 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
 /// The eight scales, nibbles: d · (1 + 2 · scale).
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn scales(block: &[u8; BYTES]) -> [f32; 8] {
+pub(in crate::quant::simd) fn scales(block: &[u8; BYTES], d: f32) -> [f32; 8] {
     let [low, high] = nibbles_16(_mm_cvtsi32_si128(u32_at(block, 106).cast_signed()));
     let scales = _mm_unpacklo_epi8(low, high);
     let odd = _mm_add_epi8(_mm_add_epi8(scales, scales), _mm_set1_epi8(1));
-    scales_8(odd, half_at(block, 0))
+    scales_8(odd, d)
 }

@@ -14,7 +14,7 @@ static FLOATS: [[f32; 4]; 256] = tables::floats(&GRID);
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
-    let scales = scales(block);
+    let scales = scales(block, half_at(block, 0));
     for (group, &scale) in scales.iter().enumerate() {
         let codes = u32_at(block, 66 + 4 * group);
         for part in 0..4 {
@@ -29,9 +29,9 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
 /// The eight scales, the upper four bits of the words: d · (0.5 + scale) · 0.5.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn scales(block: &[u8; BYTES]) -> [f32; 8] {
+pub(in crate::quant::simd) fn scales(block: &[u8; BYTES], d: f32) -> [f32; 8] {
     let scales = _mm256_cvtepi32_ps(_mm256_srli_epi32::<28>(bytes_32(block, 66)));
-    let d = every(half_at(block, 0));
+    let d = every(d);
     let steps = _mm256_mul_ps(d, _mm256_add_ps(every(0.5), scales));
     bytemuck::cast(_mm256_mul_ps(steps, every(0.5)))
 }

@@ -7,7 +7,7 @@
 
 mod plain;
 mod tables;
-mod vector;
+pub(super) mod vector;
 
 use super::{Entry, Isa, Kernel, slot, streamed};
 use crate::dtype::DType;
@@ -16,12 +16,13 @@ use crate::quant::Output;
 /// The row of a type: the loops around its `decode`, in each output and both ways of storing.
 macro_rules! row {
     ($decode:path, $tail:expr) => {
-        x86_row!(Isa::Avx2, "avx2,f16c", $decode, $tail)
+        x86_row!(Isa::Avx2, "avx2,f16c", 8, $decode, $tail)
     };
 }
 
 // Each type with its module, or, for types without blocks, its function in `plain` and the bytes of a run.
 kernels! {
+    lanes 8
     blocks {
         Q4_0 q4_0,
         Q4_1 q4_1,

@@ -31,7 +31,7 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
 /// The 16 scales less 32. Eight bytes hold their low halves, four bytes their upper two bits.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn scales(block: &[u8; BYTES]) -> __m128i {
+pub(in crate::quant::simd) fn scales(block: &[u8; BYTES]) -> __m128i {
     let word = |at| u32_at(block, at).cast_signed();
     let (first, second, high) = (word(96), word(100), word(104));
     let low = _mm_set_epi32(second >> 4, first >> 4, second, first);

@@ -8,27 +8,27 @@ use crate::quant::output::Kind;
 
 /// The 16 bytes at `at`.
 #[inline(always)]
-pub(super) fn bytes_16(block: &[u8], at: usize) -> __m128i {
+pub(in crate::quant::simd) fn bytes_16(block: &[u8], at: usize) -> __m128i {
     bytemuck::pod_read_unaligned(&block[at..at + 16])
 }
 
 /// The 32 bytes at `at`.
 #[inline(always)]
-pub(super) fn bytes_32(block: &[u8], at: usize) -> __m256i {
+pub(in crate::quant::simd) fn bytes_32(block: &[u8], at: usize) -> __m256i {
     bytemuck::pod_read_unaligned(&block[at..at + 32])
 }
 
 /// The 8 bytes at `at`, in the lower half.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-pub(super) fn bytes_8(block: &[u8], at: usize) -> __m128i {
+pub(in crate::quant::simd) fn bytes_8(block: &[u8], at: usize) -> __m128i {
     _mm_cvtsi64_si128(bytemuck::pod_read_unaligned(&block[at..at + 8]))
 }
 
 /// The half at `at`.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-pub(super) fn half_at(block: &[u8], at: usize) -> f32 {
+pub(in crate::quant::simd) fn half_at(block: &[u8], at: usize) -> f32 {
     half(u16::from_le_bytes([block[at], block[at + 1]]))
 }
 
@@ -96,7 +96,7 @@ pub(super) fn nibbles(bytes: __m256i) -> [__m256i; 2] {
 /// As [`nibbles`], of 16 bytes.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-pub(super) fn nibbles_16(bytes: __m128i) -> [__m128i; 2] {
+pub(in crate::quant::simd) fn nibbles_16(bytes: __m128i) -> [__m128i; 2] {
     nibbles(_mm256_castsi128_si256(bytes)).map(|half| _mm256_castsi256_si128(half))
 }
 
@@ -151,7 +151,7 @@ pub(super) fn twice_rows(first: [i8; 8], second: [i8; 8]) -> __m256i {
 ///
 /// A scale is multiplied by it once, and not each value. Exact, as long as the scale comes from a half:
 /// the least one is 2^-24, so that no product is subnormal.
-pub(super) const TOP: f32 = 1.0 / (1 << 24) as f32;
+pub(in crate::quant::simd) const TOP: f32 = 1.0 / (1 << 24) as f32;
 
 /// Eight of 16 bytes, which stand in both halves, each in the uppermost 8 bits of an integer. One shuffle
 /// instead of the two operations of a sign extension.
@@ -277,7 +277,7 @@ pub(super) fn floats_16(bytes: __m128i) -> [__m256; 2] {
 /// Sixteen signed bytes as floats times `scale`, in memory, to be broadcast one by one.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-pub(super) fn scales_16(bytes: __m128i, scale: f32) -> [f32; 16] {
+pub(in crate::quant::simd) fn scales_16(bytes: __m128i, scale: f32) -> [f32; 16] {
     let scale = _mm256_set1_ps(scale);
     bytemuck::cast(floats_16(bytes).map(|floats| _mm256_mul_ps(scale, floats)))
 }
@@ -285,7 +285,7 @@ pub(super) fn scales_16(bytes: __m128i, scale: f32) -> [f32; 16] {
 /// As [`scales_16`], of eight.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-pub(super) fn scales_8(bytes: __m128i, scale: f32) -> [f32; 8] {
+pub(in crate::quant::simd) fn scales_8(bytes: __m128i, scale: f32) -> [f32; 8] {
     bytemuck::cast(_mm256_mul_ps(_mm256_set1_ps(scale), floats_8(bytes)))
 }
 
@@ -360,7 +360,7 @@ pub(super) fn two_rows([first, second]: [[f32; 4]; 2]) -> [f32; 8] {
 /// The scales of IQ2_XS and IQ2_S, 16 nibbles: d · (0.5 + scale) · 0.25.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-pub(super) fn quarter_steps_16(block: &[u8], at: usize, d: f32) -> [f32; 16] {
+pub(in crate::quant::simd) fn quarter_steps_16(block: &[u8], at: usize, d: f32) -> [f32; 16] {
     let [low, high] = nibbles_16(bytes_8(block, at));
     bytemuck::cast(floats_16(_mm_unpacklo_epi8(low, high)).map(|scales| quarter_steps(scales, d)))
 }

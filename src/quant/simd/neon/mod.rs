@@ -44,6 +44,7 @@ macro_rules! row {
 
 // Each type with its module, or, for types without blocks, its function in `plain` and the bytes of a run.
 kernels! {
+    lanes 8
     blocks {
         Q4_0 q4_0,
         Q4_1 q4_1,

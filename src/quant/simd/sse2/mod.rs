@@ -12,11 +12,12 @@ use crate::quant::Output;
 /// The row of a type: the loops around its `decode`, in each output and both ways of storing.
 macro_rules! row {
     ($decode:path, $tail:expr) => {
-        x86_row!(Isa::Sse2, "sse2", $decode, $tail)
+        x86_row!(Isa::Sse2, "sse2", 8, $decode, $tail)
     };
 }
 
 kernels! {
+    lanes 8
     blocks {
         Q4_0 q4_0,
         Q4_1 q4_1,
