@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench dequantize -- [JOB…] [TYPE…]`, where a job is `big` (64 Mi weights to f32 on huge
 //! pages, one thread), `small-pages` (the same on pages of 4 KiB), `rows` (rows of 4,096 weights into one
-//! buffer), `cached` (the same with the source in the cache), `half` (f16 and bf16 output), `threads`; without one, all of them. Each figure is a ratio to
+//! buffer, aligned to a page: one that `Vec` makes may have every other store cross a cache line), `cached` (the same with the source in the cache), `half` (f16 and bf16 output), `threads`; without one, all of them. Each figure is a ratio to
 //! the memset: only ratios of one run can be compared. Figures stand in `benches/README.md`.
 
 #![allow(missing_docs)]
@@ -81,15 +81,15 @@ fn rows(what: &str, dtypes: &[DType], weights: usize) {
     for &dtype in dtypes {
         let (model, _) = checkpoint(dtype, weights);
         let tensor = model.tensor("t").unwrap();
-        let mut row = vec![0.0_f32; ROW];
-        let cell = std::cell::RefCell::new(&mut row);
+        let mut row = buffer(4 * ROW, false);
+        let cell = std::cell::RefCell::new(bytemuck::cast_slice_mut::<u8, f32>(&mut row));
         let times = interleaved(
             ROUNDS,
             &mut [
                 &mut || {
                     for at in 0..WEIGHTS / ROW {
                         let mut row = cell.borrow_mut();
-                        let row: &mut [u8] = bytemuck::cast_slice_mut(&mut row);
+                        let row: &mut [u8] = bytemuck::cast_slice_mut(*row);
                         row.fill(at as u8 | 1);
                         std::hint::black_box(row);
                     }
@@ -98,7 +98,7 @@ fn rows(what: &str, dtypes: &[DType], weights: usize) {
                     for at in 0..WEIGHTS / ROW {
                         let at = at % (weights / ROW);
                         let mut row = cell.borrow_mut();
-                        tensor.dequantize_rows_into(at..at + 1, &mut row).unwrap();
+                        tensor.dequantize_rows_into(at..at + 1, *row).unwrap();
                         std::hint::black_box(&mut **row);
                     }
                 },

@@ -189,6 +189,28 @@ fn what_opens_has_the_verdict_of_the_scan() {
     }
 }
 
+/// Found by fuzzing: what breaks off behind a pickle was malformed to `open`, and no pickle to the scan.
+#[test]
+fn what_breaks_off_behind_a_pickle_counts_only_if_it_asks_for_something() {
+    use support::tar::{file, tar};
+    let ends_early = b"\x80\x02N.\x80\x02(J\x01\0\0\0X\x03\0\0\0cpu\x80\0";
+    let imports = b"\x80\x02N.\x80\x02cmy.config\nSettings\n\x80\x05";
+    let runs = b"\x80\x02N.cos\nsystem\n\x80\x05";
+    for (bytes, expected) in [
+        (&ends_early[..], Verdict::Safe),
+        (imports, Verdict::Malformed),
+        (runs, Verdict::Dangerous),
+    ] {
+        for bytes in [bytes.to_vec(), tar(&[file("storages", bytes)])] {
+            let options = weighbridge::OpenOptions::new().allow_dangerous(true);
+            let model = options.from_bytes(bytes.clone()).unwrap();
+            let report = Scanner::new().bytes(&bytes);
+            assert_eq!(model.verdict(), expected, "{:?}", report.findings);
+            assert_eq!(report.verdict(), expected, "{:?}", report.findings);
+        }
+    }
+}
+
 #[test]
 fn a_policy_of_the_callers_decides() {
     let unknown = support::torch::checkpoint(&support::torch::pickle(support::torch::call(

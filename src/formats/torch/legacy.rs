@@ -16,7 +16,7 @@ use super::storage_id::StorageId;
 use super::storages::Storages;
 use crate::bytes::{Cursor, Endian, Span, to_u64};
 use crate::error::{Context, Error, ErrorKind, Format, Malformed, Result};
-use crate::findings::{Finding, Severity};
+use crate::findings::{Finding, Severity, Verdict};
 use crate::formats::Parsed;
 use crate::formats::pickle::{self, Event, EventKind, Judge, Loaded, Sink, Tree, Value};
 use crate::index::Builder;
@@ -138,7 +138,12 @@ impl<'a> Reader<'a> {
             let at = to_u64(self.at);
             let mut judge = Judge::new(&format!("pickle {number}"), budget.policy());
             let next = self.load(&mut judge, budget);
-            builder.findings(judge.into_findings());
+            // Bytes that break off are no pickle, unless they ask for something before they do: as a scan has it.
+            let imports = judge.imports();
+            let found = judge.into_findings();
+            if next.is_ok() || imports || found.verdict() == Verdict::Dangerous {
+                builder.findings(found);
+            }
             match next {
                 Ok(next) => self.flatten(&next, &format!("#{number}."), builder, budget)?,
                 Err(error) if error.kind() == ErrorKind::Limit => return Err(error),

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use super::event::{Event, EventKind, Sink};
 use super::global::Global;
+use super::is_plausible;
 use super::tree::{Node, NodeId, Object, Tree, Value};
 use crate::error::shortened;
 use crate::findings::{Finding, Findings, Severity, Verdict};
@@ -63,6 +64,7 @@ pub struct Judge {
     /// How much of each state was looked at: a memo may give one state a million times.
     looked_at: HashMap<(NodeId, bool), usize>,
     embedded: Vec<NodeId>,
+    imports: bool,
 }
 
 impl Judge {
@@ -77,6 +79,7 @@ impl Judge {
             reported: HashSet::new(),
             looked_at: HashMap::new(),
             embedded: Vec::new(),
+            imports: false,
         }
     }
 
@@ -97,6 +100,12 @@ impl Judge {
     #[must_use]
     pub fn embedded(&self) -> &[NodeId] {
         &self.embedded
+    }
+
+    /// Whether something was named that a module could be asked for: bytes that are no pickle seldom do.
+    #[must_use]
+    pub const fn imports(&self) -> bool {
+        self.imports
     }
 
     fn report(&mut self, verdict: Verdict, code: &'static str, event: &Event, message: String) {
@@ -321,6 +330,7 @@ impl Sink for Judge {
         match event.kind {
             EventKind::Global(id) => {
                 if let Some(global) = tree.global(id) {
+                    self.imports |= is_plausible(global);
                     self.global(event, global);
                 }
             }

@@ -11,7 +11,7 @@ use crate::quant::iq1_m::{BYTES, scale_bits};
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
-    let scales = scales(block);
+    let scales = scales(block, EIGHTHS);
     // Nibbles: three bits above each index, and one that means minus.
     let [low, high] = nibbles_16(bytes_16(block, 32));
     let above = _mm256_setr_m128i(_mm_unpacklo_epi8(low, high), _mm_unpackhi_epi8(low, high));
@@ -37,12 +37,12 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     }
 }
 
-/// The 16 scales, four of three bits in each word: d · (2 · scale + 1), in units of [`EIGHTHS`].
+/// The 16 scales, four of three bits in each word: d · (2 · scale + 1) · unit.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-pub(in crate::quant::simd) fn scales(block: &[u8; BYTES]) -> [f32; 16] {
+pub(in crate::quant::simd) fn scales(block: &[u8; BYTES], unit: f32) -> [f32; 16] {
     let words: [u16; 4] = std::array::from_fn(|at| u16_at(block, 48 + 2 * at));
-    let d = every(half(scale_bits(words)) * EIGHTHS);
+    let d = every(half(scale_bits(words)) * unit);
     let places = _mm256_setr_epi32(0, 3, 6, 9, 0, 3, 6, 9);
     let eight = |low: u16, high: u16| {
         let words = _mm256_setr_m128i(_mm_set1_epi32(low.into()), _mm_set1_epi32(high.into()));

@@ -29,7 +29,7 @@ pub(in crate::quant::simd) static ROWS: [[i8; 8]; 2048] = {
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let high = bytes_16(block, 34);
-    let scales = scales(high, half_at(block, 0));
+    let scales = scales(high, half_at(block, 0) * EIGHTHS);
     // Bit 15 set means minus.
     let shifts = _mm_or_si128(_mm_srai_epi16::<15>(high), _mm_set1_epi16(1));
     let shifts: [[i8; 2]; 8] = bytemuck::cast(shifts);
@@ -57,11 +57,11 @@ fn high_bits(high: __m128i) -> __m256i {
     _mm256_or_si256(_mm256_or_si256(first, second), _mm256_or_si256(third, fourth))
 }
 
-/// The eight scales, bits 12 to 14 of the half words: d · (2 · scale + 1), in units of [`EIGHTHS`].
+/// The eight scales, bits 12 to 14 of the half words: d · (2 · scale + 1).
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 pub(in crate::quant::simd) fn scales(high: __m128i, d: f32) -> [f32; 8] {
     let twice = _mm_and_si128(_mm_srli_epi16::<11>(high), _mm_set1_epi16(14));
     let odd = _mm256_cvtepi16_epi32(_mm_add_epi16(twice, _mm_set1_epi16(1)));
-    bytemuck::cast(_mm256_mul_ps(every(d * EIGHTHS), _mm256_cvtepi32_ps(odd)))
+    bytemuck::cast(_mm256_mul_ps(every(d), _mm256_cvtepi32_ps(odd)))
 }

@@ -4,15 +4,16 @@ use std::arch::x86_64::*;
 
 use super::codebook::rows_8;
 use super::slot::Slot;
-use super::vector::{bytes_8, bytes_16, half_at, halves_of, put_scaled, two_twice};
+use super::vector::{bytes_8, bytes_16, half_at, in_memory, halves_of, put_scaled, two_twice};
 use crate::quant::convert::u16_at;
-use crate::quant::iq1_s::BYTES;
+use crate::quant::iq1_s::{BYTES, SHIFT};
 use crate::quant::simd::avx2::iq1_s::{ROWS, scales};
 
 #[inline]
 #[target_feature(enable = "avx512vbmi,avx512vl,avx512bf16,bmi2")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 16]) {
-    let scales = scales(bytes_16(block, 34), half_at(block, 0));
+    let scales = scales(bytes_16(block, 34), half_at(block, 0) * SHIFT);
+    let scales = in_memory(&scales);
     for two in 0..4 {
         let words = [34, 36].map(|at| u16_at(block, at + 4 * two));
         let low = _mm512_cvtepu8_epi64(bytes_8(block, 2 + 8 * two));
@@ -20,7 +21,7 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 16]) {
         // Bit 15 set means minus.
         let [first, second] = words.map(|word| if word >> 15 == 0 { 1 } else { 0xff });
         let eighths = _mm512_add_epi8(rows, halves_of(first, second));
-        put_scaled(out, 4 * two, eighths, two_twice(&scales, 2 * two));
+        put_scaled(out, 4 * two, eighths, two_twice(scales, 2 * two));
     }
 }
 

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use super::codebook::rows_8;
 use super::slot::Slot;
 use super::vector::{
-    TOP, bytes_8, four, half_at, negated, put_scaled, quarter_steps_16, u64_at,
+    bytes_8, four, half_at, in_memory, negated, put_scaled, quarter_steps_16, u64_at,
 };
 use crate::quant::convert::u16_at;
 use crate::quant::grids::iq2_s::GRID;
@@ -14,12 +14,13 @@ use crate::quant::iq2_s::BYTES;
 #[inline]
 #[target_feature(enable = "avx512vbmi,avx512vl,avx512bf16,bmi2")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 16]) {
-    let scales = quarter_steps_16(block, 74, half_at(block, 0) * TOP);
+    let scales = quarter_steps_16(block, 74, half_at(block, 0));
+    let scales = in_memory(&scales);
     for two in 0..4 {
         let low = _mm512_cvtepu8_epi64(bytes_8(block, 2 + 8 * two));
         let indices = _mm512_or_si512(low, above(u16_at(block, 66 + 2 * two)));
         let rows = negated(rows_8(&GRID, indices), u64_at(block, 34 + 8 * two));
-        put_scaled(out, 4 * two, rows, four(&scales, 4 * two));
+        put_scaled(out, 4 * two, rows, four(scales, 4 * two));
     }
 }
 

@@ -9,7 +9,8 @@ use crate::quant::iq4_nl::{BYTES, TABLE};
 #[inline]
 #[target_feature(enable = "avx512vbmi,avx512vl,avx512bf16,bmi2")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 2]) {
-    let values = _mm512_mul_ps(bytemuck::cast(TABLE), halves_at(block, 0));
+    let [d] = halves_at(block, 0);
+    let values = _mm512_mul_ps(bytemuck::cast(TABLE), d);
     let values = Sixteen::rounded::<S>(values);
     values.put_nibbles(values, out, [0, 1], bytes_16(block, 2));
 }

@@ -16,7 +16,13 @@ use crate::quant::Output;
 /// The row of a type: the loops around its `decode`, in each output and both ways of storing.
 macro_rules! row {
     ($decode:path, $tail:expr) => {
-        x86_row!(Isa::Avx512, "avx512vbmi,avx512vl,avx512bf16,bmi2", 16, $decode, $tail)
+        x86_row!(
+            Isa::Avx512,
+            "avx512vbmi,avx512vl,avx512bf16,bmi2",
+            16,
+            $decode,
+            $tail
+        )
     };
 }
 

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::slot::Slot;
-use super::vector::{TOP, bytes_16, half_at, put_scaled};
+use super::vector::{bytes_16, half_at, put_scaled};
 use crate::quant::q2_0::BYTES;
 
 #[inline]
@@ -15,5 +15,5 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 4]) {
     let pairs = _mm512_multishift_epi64_epi8(places, words);
     let pairs = _mm512_and_si512(pairs, _mm512_set1_epi8(3));
     let q = _mm512_sub_epi8(pairs, _mm512_set1_epi8(1));
-    put_scaled(out, 0, q, [half_at(block, 0) * TOP; 4]);
+    put_scaled(out, 0, q, [half_at(block, 0); 4]);
 }

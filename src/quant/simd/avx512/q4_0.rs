@@ -14,7 +14,8 @@ const VALUES: [f32; 16] = [
 #[inline]
 #[target_feature(enable = "avx512vbmi,avx512vl,avx512bf16,bmi2")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 2]) {
-    let values = _mm512_mul_ps(bytemuck::cast(VALUES), halves_at(block, 0));
+    let [d] = halves_at(block, 0);
+    let values = _mm512_mul_ps(bytemuck::cast(VALUES), d);
     let values = Sixteen::rounded::<S>(values);
     values.put_nibbles(values, out, [0, 1], bytes_16(block, 2));
 }

@@ -14,7 +14,7 @@ pub(super) const VALUES: [f32; 16] = [
 #[inline]
 #[target_feature(enable = "avx512vbmi,avx512vl,avx512bf16,bmi2")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 2]) {
-    let (d, m) = (halves_at(block, 0), halves_at(block, 2));
+    let [d, m] = halves_at(block, 0);
     let values = _mm512_fmadd_ps(bytemuck::cast(VALUES), d, m);
     let values = Sixteen::rounded::<S>(values);
     values.put_nibbles(values, out, [0, 1], bytes_16(block, 4));

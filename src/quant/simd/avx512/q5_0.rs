@@ -10,7 +10,7 @@ use crate::quant::q5_0::BYTES;
 #[inline]
 #[target_feature(enable = "avx512vbmi,avx512vl,avx512bf16,bmi2")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 2]) {
-    let d = halves_at(block, 0);
+    let [d] = halves_at(block, 0);
     // Less 16 where the fifth bit is clear: the bits above a nibble are those of -16.
     for (nibbles, out) in nibbles(block, 6, !u32_at(block, 2), -16).into_iter().zip(out) {
         Sixteen::rounded::<S>(_mm512_mul_ps(nibbles, d)).store(out);

@@ -11,7 +11,7 @@ use crate::quant::q5_1::BYTES;
 #[inline]
 #[target_feature(enable = "avx512vbmi,avx512vl,avx512bf16,bmi2")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 2]) {
-    let (d, m) = (halves_at(block, 0), halves_at(block, 2));
+    let [d, m] = halves_at(block, 0);
     for (nibbles, out) in nibbles(block, 8, u32_at(block, 4), 16).into_iter().zip(out) {
         Sixteen::rounded::<S>(_mm512_fmadd_ps(nibbles, d, m)).store(out);
     }

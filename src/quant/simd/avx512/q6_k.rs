@@ -4,14 +4,15 @@ use std::arch::x86_64::*;
 
 use super::slot::Slot;
 use super::vector::{
-    TOP, bytes_16, bytes_64, four, half_at, moved_left, moved_right, put_scaled, scales_16, twice_32,
+    bytes_16, bytes_64, four, half_at, in_memory, moved_left, moved_right, put_scaled, scales_16, twice_32,
 };
 use crate::quant::q6_k::BYTES;
 
 #[inline]
 #[target_feature(enable = "avx512vbmi,avx512vl,avx512bf16,bmi2")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 16]) {
-    let scales = scales_16(bytes_16(block, 192), half_at(block, 208) * TOP);
+    let scales = scales_16(bytes_16(block, 192), half_at(block, 208));
+    let scales = in_memory(&scales);
     for half in 0..2 {
         let low = bytes_64(block, 64 * half);
         let high = twice_32(block, 128 + 32 * half);
@@ -22,7 +23,7 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 16]) {
         for (part, (low, high)) in sixes.into_iter().enumerate() {
             let q = _mm512_sub_epi8(_mm512_or_si512(low, high), _mm512_set1_epi8(32));
             let at = 8 * half + 4 * part;
-            put_scaled(out, at, q, four(&scales, at));
+            put_scaled(out, at, q, four(scales, at));
         }
     }
 }

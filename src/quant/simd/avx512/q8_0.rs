@@ -7,5 +7,6 @@ use crate::quant::q8_0::BYTES;
 #[inline]
 #[target_feature(enable = "avx512vbmi,avx512vl,avx512bf16,bmi2")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 2]) {
-    put_bytes(out, block, 2, halves_at(block, 0));
+    let [d] = halves_at(block, 0);
+    put_bytes(out, block, 2, d);
 }

@@ -3,14 +3,14 @@
 use std::arch::x86_64::*;
 
 use super::slot::Slot;
-use super::vector::{Sixteen, TOP, bytes_16, bytes_32, every, floats, half_at, put_scaled};
+use super::vector::{Sixteen, bytes_16, bytes_32, every, floats, half_at, put_scaled};
 use crate::quant::convert::u32_at;
 use crate::quant::tq1_0::BYTES;
 
 #[inline]
 #[target_feature(enable = "avx512vbmi,avx512vl,avx512bf16,bmi2")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 16]) {
-    let d = half_at(block, 52) * TOP;
+    let d = half_at(block, 52);
     // 32 bytes of five digits each: first all first digits, then all second digits.
     let run = bytes_32(block, 0);
     let mut two = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(run), tripled_32(run));
@@ -30,8 +30,8 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 16]) {
     let last = _mm_setr_epi32(words[0], words[1], words[2], words[3]);
     let rest = _mm512_inserti32x4::<2>(two, fifth);
     let digits = first_digit(_mm512_inserti32x4::<3>(rest, last));
-    for (quarter, at) in [8, 9, 14, 15].into_iter().enumerate() {
-        let values = _mm512_mul_ps(floats(digits, quarter), every(d));
+    for (floats, at) in floats(digits).into_iter().zip([8, 9, 14, 15]) {
+        let values = _mm512_mul_ps(floats, every(d));
         Sixteen::rounded::<S>(values).store(&mut out[at]);
     }
 }

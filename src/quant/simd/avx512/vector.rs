@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use super::slot::Slot;
 use crate::quant::output::Kind;
 pub(super) use crate::quant::simd::avx2::vector::{
-    TOP, bytes_8, bytes_16, bytes_32, half_at, nibbles_16, quarter_steps_16, scales_8, scales_16,
+    bytes_8, bytes_16, bytes_32, nibbles_16, quarter_steps_16, scales_8, scales_16,
 };
 
 /// Sixteen values as a slot stores them.
@@ -95,7 +95,10 @@ impl Sixteen {
                 out.write(_mm512_permutexvar_ps(_mm512_cvtepu8_epi32(bytes), values));
             }
             Self::Words(values) => {
-                out.write(_mm256_permutexvar_epi16(_mm256_cvtepu8_epi16(bytes), values));
+                out.write(_mm256_permutexvar_epi16(
+                    _mm256_cvtepu8_epi16(bytes),
+                    values,
+                ));
             }
         }
     }
@@ -114,6 +117,13 @@ impl Sixteen {
             _ => (),
         }
     }
+}
+
+/// Numbers that are put into every lane one by one, kept in memory: from there it costs nothing, out of a register
+/// two shuffles, which the compiler would take.
+#[inline(always)]
+pub(super) fn in_memory<T>(numbers: &T) -> &T {
+    std::hint::black_box(numbers)
 }
 
 /// Four of the scales, from `at` on.
@@ -141,13 +151,22 @@ pub(super) fn every(number: f32) -> __m512 {
     _mm512_set1_ps(number)
 }
 
-/// The half at `at`, in every lane. Converted once it is in every lane: as a single number it would make each block
-/// wait for the last one.
+/// The half at `at`.
 #[inline]
 #[target_feature(enable = "avx512vbmi,avx512vl,avx512bf16,bmi2")]
-pub(super) fn halves_at(block: &[u8], at: usize) -> __m512 {
+pub(super) fn half_at(block: &[u8], at: usize) -> f32 {
     let bits = i16::from_le_bytes([block[at], block[at + 1]]);
-    _mm512_cvtph_ps(_mm256_set1_epi16(bits))
+    _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits.into())))
+}
+
+/// The halves at `at` and behind it, each in every lane: by way of memory, from which both the conversion and the
+/// spreading are loads. There must be eight bytes.
+#[inline]
+#[target_feature(enable = "avx512vbmi,avx512vl,avx512bf16,bmi2")]
+pub(super) fn halves_at<const COUNT: usize>(block: &[u8], at: usize) -> [__m512; COUNT] {
+    let halves: [f32; 4] = bytemuck::cast(_mm_cvtph_ps(bytes_8(block, at)));
+    let halves = in_memory(&halves);
+    std::array::from_fn(|half| every(halves[half]))
 }
 
 /// The 64 bytes at `at`.
@@ -195,47 +214,46 @@ fn words_of(lower: i16, upper: i16) -> __m512i {
     _mm512_inserti64x4::<1>(_mm512_castsi256_si512(lower), upper)
 }
 
-/// Sixteen of 64 signed bytes as floats, in units of [`TOP`]: each is put into the uppermost 8 bits of an integer.
+/// 64 signed bytes as floats, sixteen at a time. By way of memory: a load widens them, where shuffles inside a vector
+/// take twice the operations.
 #[inline]
 #[target_feature(enable = "avx512vbmi,avx512vl,avx512bf16,bmi2")]
-pub(super) fn floats(bytes: __m512i, quarter: usize) -> __m512 {
-    const PLACES: [[[u8; 4]; 16]; 4] = {
-        let mut places = [[[0; 4]; 16]; 4];
-        let mut at = 0;
-        while at < 64 {
-            places[at / 16][at % 16][3] = at as u8;
-            at += 1;
-        }
-        places
-    };
-    const UPPERMOST: u64 = 0x8888_8888_8888_8888;
-    let places = bytemuck::cast(PLACES[quarter]);
-    _mm512_cvtepi32_ps(_mm512_maskz_permutexvar_epi8(UPPERMOST, places, bytes))
+pub(super) fn floats(bytes: __m512i) -> [__m512; 4] {
+    let quarters: [__m128i; 4] = bytemuck::cast(bytes);
+    let [a, b, c, d] = in_memory(&quarters);
+    [floats_16(*a), floats_16(*b), floats_16(*c), floats_16(*d)]
 }
 
-/// Stores 64 signed bytes times the scale of each sixteen (in units of [`TOP`]) in slots from `at` on.
+/// Sixteen signed bytes as floats.
+#[inline]
+#[target_feature(enable = "avx512vbmi,avx512vl,avx512bf16,bmi2")]
+fn floats_16(bytes: __m128i) -> __m512 {
+    _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))
+}
+
+/// Stores 64 signed bytes times the scale of each sixteen in slots from `at` on.
 #[inline]
 #[target_feature(enable = "avx512vbmi,avx512vl,avx512bf16,bmi2")]
 pub(super) fn put_scaled<S: Slot>(out: &mut [S], at: usize, bytes: __m512i, scales: [f32; 4]) {
-    for (quarter, scale) in scales.into_iter().enumerate() {
-        let values = _mm512_mul_ps(floats(bytes, quarter), every(scale));
+    for (quarter, floats) in floats(bytes).into_iter().enumerate() {
+        let values = _mm512_mul_ps(floats, every(scales[quarter]));
         Sixteen::rounded::<S>(values).store(&mut out[at + quarter]);
     }
 }
 
-/// As [`put_scaled`], less the minimum of each sixteen.
+/// As [`put_scaled`], plus the shift of each sixteen.
 #[inline]
 #[target_feature(enable = "avx512vbmi,avx512vl,avx512bf16,bmi2")]
-pub(super) fn put_less<S: Slot>(
+pub(super) fn put_plus<S: Slot>(
     out: &mut [S],
     at: usize,
     bytes: __m512i,
     scales: [f32; 4],
-    minimums: [f32; 4],
+    shifts: [f32; 4],
 ) {
-    for quarter in 0..4 {
-        let (scale, minimum) = (every(scales[quarter]), every(minimums[quarter]));
-        let values = _mm512_fmsub_ps(floats(bytes, quarter), scale, minimum);
+    for (quarter, floats) in floats(bytes).into_iter().enumerate() {
+        let (scale, shift) = (every(scales[quarter]), every(shifts[quarter]));
+        let values = _mm512_fmadd_ps(floats, scale, shift);
         Sixteen::rounded::<S>(values).store(&mut out[at + quarter]);
     }
 }
@@ -245,8 +263,8 @@ pub(super) fn put_less<S: Slot>(
 #[target_feature(enable = "avx512vbmi,avx512vl,avx512bf16,bmi2")]
 pub(super) fn put_bytes<S: Slot>(out: &mut [S], block: &[u8], at: usize, scale: __m512) {
     for (sixteen, out) in out.iter_mut().enumerate() {
-        let values = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes_16(block, at + 16 * sixteen)));
-        Sixteen::rounded::<S>(_mm512_mul_ps(values, scale)).store(out);
+        let values = _mm512_mul_ps(floats_16(bytes_16(block, at + 16 * sixteen)), scale);
+        Sixteen::rounded::<S>(values).store(out);
     }
 }
 
