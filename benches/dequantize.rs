@@ -2,8 +2,10 @@
 //!
 //! `cargo bench --bench dequantize -- [JOB…] [TYPE…]`, where a job is `big` (64 Mi weights to f32 on huge
 //! pages, one thread), `small-pages` (the same on pages of 4 KiB), `rows` (rows of 4,096 weights into one
-//! buffer, aligned to a page: one that `Vec` makes may have every other store cross a cache line), `cached` (the same with the source in the cache), `half` (f16 and bf16 output), `threads`; without one, all of them. Each figure is a ratio to
-//! the memset: only ratios of one run can be compared. Figures stand in `benches/README.md`.
+//! buffer), `cached` (the same with the source in the cache, to each output), `half` (f16 and bf16 output),
+//! `threads`; without one, all of them. The buffer of a row is aligned to a page: in one that `Vec` makes, stores may
+//! cross cache lines. Each figure is a ratio to the memset: only ratios of one run can be compared. Figures stand
+//! in `benches/README.md`.
 
 #![allow(missing_docs)]
 
@@ -76,13 +78,13 @@ fn report(dtype: DType, times: &common::Times, ours: f64, memset: f64) {
 }
 
 /// Rows of 4,096 into one buffer, `weights` in turn, as often as makes 64 Mi weights.
-fn rows(what: &str, dtypes: &[DType], weights: usize) {
+fn rows<T: weighbridge::quant::Output>(what: &str, dtypes: &[DType], weights: usize) {
     println!("{what}: Gweights/s (times the memset)");
     for &dtype in dtypes {
         let (model, _) = checkpoint(dtype, weights);
         let tensor = model.tensor("t").unwrap();
-        let mut row = buffer(4 * ROW, false);
-        let cell = std::cell::RefCell::new(bytemuck::cast_slice_mut::<u8, f32>(&mut row));
+        let mut row = buffer(size_of::<T>() * ROW, false);
+        let cell = std::cell::RefCell::new(bytemuck::cast_slice_mut::<u8, T>(&mut row));
         let times = interleaved(
             ROUNDS,
             &mut [
@@ -128,10 +130,13 @@ fn main() {
         big::<f32>("f32, pages of 4 KiB, one thread", &dtypes, false, &one);
     }
     if wanted("rows") {
-        rows("rows of 4,096 streamed from memory", &dtypes, WEIGHTS);
+        rows::<f32>("rows of 4,096 streamed from memory", &dtypes, WEIGHTS);
     }
     if wanted("cached") {
-        rows("rows of 4,096 from the cache", &dtypes, 64 * ROW);
+        let cached = 64 * ROW;
+        rows::<f32>("rows of 4,096 from the cache to f32", &dtypes, cached);
+        rows::<f16>("rows of 4,096 from the cache to f16", &dtypes, cached);
+        rows::<bf16>("rows of 4,096 from the cache to bf16", &dtypes, cached);
     }
     if wanted("half") {
         big::<f16>("f16, huge pages, one thread", &dtypes, true, &one);

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::iq1_s::{EIGHTHS, ROWS};
 use super::slot::Slot;
-use super::vector::{bytes_16, bytes_32, every, half, nibbles_16, put_scaled, twice_rows, words};
+use super::vector::{bytes_16, bytes_32, every, half, in_memory, nibbles_16, put_scaled, twice_rows, words};
 use crate::quant::convert::u16_at;
 use crate::quant::iq1_m::{BYTES, scale_bits};
 
@@ -12,6 +12,7 @@ use crate::quant::iq1_m::{BYTES, scale_bits};
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let scales = scales(block, EIGHTHS);
+    let scales = in_memory(&scales);
     // Nibbles: three bits above each index, and one that means minus.
     let [low, high] = nibbles_16(bytes_16(block, 32));
     let above = _mm256_setr_m128i(_mm_unpacklo_epi8(low, high), _mm_unpackhi_epi8(low, high));

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::slot::Slot;
-use super::vector::{TOP, bytes_16, bytes_32, every, half_at, put_scaled, twice_rows, words};
+use super::vector::{TOP, bytes_16, bytes_32, every, half_at, in_memory, put_scaled, twice_rows, words};
 use crate::quant::grids::iq1::GRID;
 use crate::quant::iq1_s::{BYTES, SHIFT};
 
@@ -30,6 +30,7 @@ pub(in crate::quant::simd) static ROWS: [[i8; 8]; 2048] = {
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let high = bytes_16(block, 34);
     let scales = scales(high, half_at(block, 0) * EIGHTHS);
+    let scales = in_memory(&scales);
     // Bit 15 set means minus.
     let shifts = _mm_or_si128(_mm_srai_epi16::<15>(high), _mm_set1_epi16(1));
     let shifts: [[i8; 2]; 8] = bytemuck::cast(shifts);

@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 
 use super::slot::Slot;
 use super::vector::{
-    LOWER_16, TOP, UPPER_16, bytes_8, bytes_32, every, half_at, put_scaled, quarter_steps_16, twice_rows, where_set, words,
+    LOWER_16, TOP, UPPER_16, bytes_8, bytes_32, every, half_at, in_memory, put_scaled, quarter_steps_16, twice_rows, where_set, words,
 };
 use crate::quant::convert::u32_at;
 use crate::quant::grids::iq2_s::GRID;
@@ -16,6 +16,7 @@ use crate::quant::iq2_s::BYTES;
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let scales = quarter_steps_16(block, 74, half_at(block, 0) * TOP);
+    let scales = in_memory(&scales);
     let rows = words(bytes_32(block, 2), high_bits(block));
     for group in 0..8 {
         let signs = u32_at(block, 34 + 4 * group);

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::slot::Slot;
 use super::tables::{self, EVEN_SIGNS};
-use super::vector::{half_at, bytes_32, put_signed, quarter_steps};
+use super::vector::{half_at, in_memory, bytes_32, put_signed, quarter_steps};
 use crate::quant::convert::u32_at;
 use crate::quant::grids::iq2_xxs::GRID;
 use crate::quant::iq2_xxs::BYTES;
@@ -15,6 +15,7 @@ static FLOATS: [[f32; 8]; 256] = tables::floats(&GRID);
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let scales = scales(block, half_at(block, 0));
+    let scales = in_memory(&scales);
     for (group, &scale) in scales.iter().enumerate() {
         let codes = u32_at(block, 6 + 8 * group);
         for part in 0..4 {

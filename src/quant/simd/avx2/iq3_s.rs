@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::slot::Slot;
 use super::tables::{self, SIGNS};
-use super::vector::{half_at, nibbles_16, put_signed, scales_8, two_rows};
+use super::vector::{half_at, in_memory, nibbles_16, put_signed, scales_8, two_rows};
 use crate::quant::convert::u32_at;
 use crate::quant::grids::iq3_s::GRID;
 use crate::quant::iq3_s::BYTES;
@@ -15,6 +15,7 @@ static FLOATS: [[f32; 4]; 512] = tables::floats(&GRID);
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let scales = scales(block, half_at(block, 0));
+    let scales = in_memory(&scales);
     for (group, &scale) in scales.iter().enumerate() {
         let high = usize::from(block[66 + group]);
         for part in 0..4 {

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::slot::Slot;
 use super::tables::{self, EVEN_SIGNS};
-use super::vector::{bytes_32, every, half_at, put_signed, two_rows};
+use super::vector::{bytes_32, every, half_at, in_memory, put_signed, two_rows};
 use crate::quant::convert::u32_at;
 use crate::quant::grids::iq3_xxs::GRID;
 use crate::quant::iq3_xxs::BYTES;
@@ -15,6 +15,7 @@ static FLOATS: [[f32; 4]; 256] = tables::floats(&GRID);
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let scales = scales(block, half_at(block, 0));
+    let scales = in_memory(&scales);
     for (group, &scale) in scales.iter().enumerate() {
         let codes = u32_at(block, 66 + 4 * group);
         for part in 0..4 {

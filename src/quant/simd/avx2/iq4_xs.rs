@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::iq4_nl::VALUES;
 use super::slot::Slot;
-use super::vector::{TOP, every, half_at, nibbles, put_scaled, scales_8, twice_16};
+use super::vector::{TOP, every, half_at, in_memory, nibbles, put_scaled, scales_8, twice_16};
 use crate::quant::convert::{u16_at, u32_at};
 use crate::quant::iq4_xs::BYTES;
 
@@ -12,6 +12,7 @@ use crate::quant::iq4_xs::BYTES;
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let scales = scales_8(scales(block), half_at(block, 0) * TOP);
+    let scales = in_memory(&scales);
     for (group, &scale) in scales.iter().enumerate() {
         let nibbles = nibbles(twice_16(block, 8 + 16 * group));
         for (half, q) in nibbles.into_iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use super::slot::Slot;
 use super::vector::{
-    TOP, bytes_16, every, half_at, nibbles_16, pairs, put_less, scales_16, twice_16,
+    TOP, bytes_16, every, half_at, in_memory, nibbles_16, pairs, put_less, scales_16, twice_16,
 };
 use crate::quant::q2_k::BYTES;
 
@@ -12,6 +12,7 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let [scales, minimums] = nibbles_16(bytes_16(block, 0));
     let scales = scales_16(scales, half_at(block, 80) * TOP);
     let minimums = scales_16(minimums, half_at(block, 82));
+    let (scales, minimums) = (in_memory(&scales), in_memory(&minimums));
     for half in 0..2 {
         let sides = [0, 16].map(|side| pairs(twice_16(block, 16 + 32 * half + side)));
         for pair in 0..4 {

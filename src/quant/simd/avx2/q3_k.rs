@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::slot::Slot;
-use super::vector::{TOP, every, half_at, pairs, put_scaled, scales_16, twice_16};
+use super::vector::{TOP, every, half_at, in_memory, pairs, put_scaled, scales_16, twice_16};
 use crate::quant::convert::u32_at;
 use crate::quant::q3_k::BYTES;
 
@@ -11,6 +11,7 @@ use crate::quant::q3_k::BYTES;
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let scales = scales_16(scales(block), half_at(block, 108) * TOP);
+    let scales = in_memory(&scales);
     let high = [0, 16].map(|side| twice_16(block, side));
     for half in 0..2 {
         let sides = [0, 16].map(|side| pairs(twice_16(block, 32 + 32 * half + side)));

@@ -1,13 +1,14 @@
 //! Q4_K: nibbles, each 32 with a 6-bit scale and minimum.
 
 use super::slot::Slot;
-use super::vector::{TOP, bytes_8, every, half_at, nibbles, put_less, scales_8, twice_16};
+use super::vector::{TOP, bytes_8, every, half_at, in_memory, nibbles, put_less, scales_8, twice_16};
 use crate::quant::q4_k::{self, BYTES};
 
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let (scales, minimums) = scales_and_minimums(block);
+    let (scales, minimums) = (in_memory(&scales), in_memory(&minimums));
     for pair in 0..4 {
         let sides = [0, 16].map(|side| nibbles(twice_16(block, 16 + 32 * pair + side)));
         for part in 0..2 {

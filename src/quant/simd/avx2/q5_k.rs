@@ -4,13 +4,14 @@ use std::arch::x86_64::*;
 
 use super::q4_k::scales_and_minimums;
 use super::slot::Slot;
-use super::vector::{every, nibbles, put_less, twice_16};
+use super::vector::{every, in_memory, nibbles, put_less, twice_16};
 use crate::quant::q5_k::BYTES;
 
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let (scales, minimums) = scales_and_minimums(block);
+    let (scales, minimums) = (in_memory(&scales), in_memory(&minimums));
     let high = [0, 16].map(|side| twice_16(block, 16 + side));
     for pair in 0..4 {
         let sides = [0, 16].map(|side| nibbles(twice_16(block, 48 + 32 * pair + side)));

@@ -3,13 +3,14 @@
 use std::arch::x86_64::*;
 
 use super::slot::Slot;
-use super::vector::{TOP, bytes_16, every, half_at, put_scaled, scales_16, twice_16};
+use super::vector::{TOP, bytes_16, every, half_at, in_memory, put_scaled, scales_16, twice_16};
 use crate::quant::q6_k::BYTES;
 
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let scales = scales_16(bytes_16(block, 192), half_at(block, 208) * (TOP / 4.0));
+    let scales = in_memory(&scales);
     for half in 0..2 {
         // Not by `map`, through which so large a closure is not inlined.
         for side in 0..2 {

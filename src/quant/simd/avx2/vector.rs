@@ -151,7 +151,7 @@ pub(super) fn twice_rows(first: [i8; 8], second: [i8; 8]) -> __m256i {
 ///
 /// A scale is multiplied by it once, and not each value. Exact, as long as the scale comes from a half:
 /// the least one is 2^-24, so that no product is subnormal.
-pub(in crate::quant::simd) const TOP: f32 = 1.0 / (1 << 24) as f32;
+pub(super) const TOP: f32 = 1.0 / (1 << 24) as f32;
 
 /// Eight of 16 bytes, which stand in both halves, each in the uppermost 8 bits of an integer. One shuffle
 /// instead of the two operations of a sign extension.
@@ -274,7 +274,14 @@ pub(super) fn floats_16(bytes: __m128i) -> [__m256; 2] {
     [floats_8(bytes), floats_8(_mm_unpackhi_epi64(bytes, bytes))]
 }
 
-/// Sixteen signed bytes as floats times `scale`, in memory, to be broadcast one by one.
+/// Numbers that are put into every lane one by one, kept in memory: from there it costs nothing, out of a register
+/// two shuffles, which the compiler would take.
+#[inline(always)]
+pub(in crate::quant::simd) fn in_memory<T>(numbers: &T) -> &T {
+    std::hint::black_box(numbers)
+}
+
+/// Sixteen signed bytes as floats times `scale`.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 pub(in crate::quant::simd) fn scales_16(bytes: __m128i, scale: f32) -> [f32; 16] {

@@ -7,6 +7,7 @@
 //! A type has a row here where that measured faster than its kernel for AVX2.
 
 mod codebook;
+mod plain;
 mod vector;
 
 use super::{Entry, Isa, Kernel, slot, streamed};
@@ -58,5 +59,8 @@ kernels! {
         Q2_0 q2_0,
     }
     elements {
+        F32 f32 128,
+        F16 f16 64,
+        BF16 bf16 64,
     }
 }

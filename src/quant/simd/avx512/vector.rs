@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use super::slot::Slot;
 use crate::quant::output::Kind;
 pub(super) use crate::quant::simd::avx2::vector::{
-    bytes_8, bytes_16, bytes_32, nibbles_16, quarter_steps_16, scales_8, scales_16,
+    bytes_8, bytes_16, bytes_32, in_memory, nibbles_16, quarter_steps_16, scales_8, scales_16,
 };
 
 /// Sixteen values as a slot stores them.
@@ -117,13 +117,6 @@ impl Sixteen {
             _ => (),
         }
     }
-}
-
-/// Numbers that are put into every lane one by one, kept in memory: from there it costs nothing, out of a register
-/// two shuffles, which the compiler would take.
-#[inline(always)]
-pub(super) fn in_memory<T>(numbers: &T) -> &T {
-    std::hint::black_box(numbers)
 }
 
 /// Four of the scales, from `at` on.
