@@ -4,13 +4,15 @@
 //! pages, one thread), `small-pages` (the same on pages of 4 KiB), `rows` (rows of 4,096 weights into one
 //! buffer), `cached` (the same with the source in the cache, to each output), `half` (f16 and bf16 output),
 //! `threads`; without one, all of them. The buffer of a row is aligned to a page: in one that `Vec` makes, stores may
-//! cross cache lines. Each figure is a ratio to the memset: only ratios of one run can be compared. Figures stand
+//! cross cache lines. `record` among the words writes the ratios to `benches/times.tsv`; without it they stand
+//! beside the last record of this machine. Each figure is a ratio to the memset: only ratios of one run can be compared. Figures stand
 //! in `benches/README.md`.
 
 #![allow(missing_docs)]
 
 mod common;
 
+use common::record::Ratios;
 use common::{WEIGHTS, buffer, checkpoint, interleaved};
 use half::{bf16, f16};
 use weighbridge::{DType, TensorView};
@@ -48,6 +50,7 @@ fn fill(pool: &rayon::ThreadPool, out: &mut [u8]) {
 }
 
 fn big<T: weighbridge::quant::Output>(
+    ratios: &mut Ratios,
     what: &str,
     dtypes: &[DType],
     huge: bool,
@@ -63,22 +66,36 @@ fn big<T: weighbridge::quant::Output>(
         let (model, _) = checkpoint(dtype, WEIGHTS);
         let tensor = model.tensor("t").unwrap();
         let times = whole::<T>(pool, &tensor, &mut out);
-        report(dtype, &times, times.milliseconds(1), times.milliseconds(0));
+        let milliseconds = [1, 0].map(|job| times.milliseconds(job));
+        report(ratios, what, dtype, &times, milliseconds);
     }
 }
 
-/// Ours, the memset, and by how many times ours takes longer: median of the rounds, and best to best.
-fn report(dtype: DType, times: &common::Times, ours: f64, memset: f64) {
+/// Ours, the memset, by how many times ours takes longer (median of the rounds, and best to best), and the last
+/// record.
+fn report(
+    ratios: &mut Ratios,
+    what: &str,
+    dtype: DType,
+    times: &common::Times,
+    [ours, memset]: [f64; 2],
+) {
+    let ratio = times.ratio(1, 0);
     println!(
-        "  {:12} {ours:7.2}  memset {memset:6.2}  {:5.2}  best {:5.2}",
+        "  {:12} {ours:7.2}  memset {memset:6.2}  {ratio:5.2}  best {:5.2}  {}",
         dtype.name(),
-        times.ratio(1, 0),
-        times.best_ratio(1, 0)
+        times.best_ratio(1, 0),
+        ratios.beside_the_last(&format!("{what}: {}", dtype.name()), ratio)
     );
 }
 
 /// Rows of 4,096 into one buffer, `weights` in turn, as often as makes 64 Mi weights.
-fn rows<T: weighbridge::quant::Output>(what: &str, dtypes: &[DType], weights: usize) {
+fn rows<T: weighbridge::quant::Output>(
+    ratios: &mut Ratios,
+    what: &str,
+    dtypes: &[DType],
+    weights: usize,
+) {
     println!("{what}: Gweights/s (times the memset)");
     for &dtype in dtypes {
         let (model, _) = checkpoint(dtype, weights);
@@ -107,13 +124,15 @@ fn rows<T: weighbridge::quant::Output>(what: &str, dtypes: &[DType], weights: us
             ],
         );
         let rate = |job: usize| WEIGHTS as f64 / times.milliseconds(job) / 1e6;
-        report(dtype, &times, rate(1), rate(0));
+        report(ratios, what, dtype, &times, [rate(1), rate(0)]);
     }
 }
 
 fn main() {
     const JOBS: [&str; 6] = ["big", "small-pages", "rows", "cached", "half", "threads"];
-    let arguments = common::arguments();
+    let mut arguments = common::arguments();
+    let ratios = &mut Ratios::of_this_machine(&arguments);
+    arguments.retain(|argument| argument != "record");
     let (jobs, names): (Vec<String>, Vec<String>) = arguments
         .into_iter()
         .partition(|argument| JOBS.contains(&argument.as_str()));
@@ -124,27 +143,53 @@ fn main() {
     let wanted = |job: &str| jobs.is_empty() || jobs.iter().any(|wanted| wanted == job);
     let one = one_thread();
     if wanted("big") {
-        big::<f32>("f32, huge pages, one thread", &dtypes, true, &one);
+        big::<f32>(ratios, "f32, huge pages, one thread", &dtypes, true, &one);
     }
     if wanted("small-pages") {
-        big::<f32>("f32, pages of 4 KiB, one thread", &dtypes, false, &one);
+        big::<f32>(
+            ratios,
+            "f32, pages of 4 KiB, one thread",
+            &dtypes,
+            false,
+            &one,
+        );
     }
     if wanted("rows") {
-        rows::<f32>("rows of 4,096 streamed from memory", &dtypes, WEIGHTS);
+        rows::<f32>(
+            ratios,
+            "rows of 4,096 streamed from memory",
+            &dtypes,
+            WEIGHTS,
+        );
     }
     if wanted("cached") {
         let cached = 64 * ROW;
-        rows::<f32>("rows of 4,096 from the cache to f32", &dtypes, cached);
-        rows::<f16>("rows of 4,096 from the cache to f16", &dtypes, cached);
-        rows::<bf16>("rows of 4,096 from the cache to bf16", &dtypes, cached);
+        rows::<f32>(
+            ratios,
+            "rows of 4,096 from the cache to f32",
+            &dtypes,
+            cached,
+        );
+        rows::<f16>(
+            ratios,
+            "rows of 4,096 from the cache to f16",
+            &dtypes,
+            cached,
+        );
+        rows::<bf16>(
+            ratios,
+            "rows of 4,096 from the cache to bf16",
+            &dtypes,
+            cached,
+        );
     }
     if wanted("half") {
-        big::<f16>("f16, huge pages, one thread", &dtypes, true, &one);
-        big::<bf16>("bf16, huge pages, one thread", &dtypes, true, &one);
+        big::<f16>(ratios, "f16, huge pages, one thread", &dtypes, true, &one);
+        big::<bf16>(ratios, "bf16, huge pages, one thread", &dtypes, true, &one);
     }
     if wanted("threads") {
         let all = rayon::ThreadPoolBuilder::new().build().unwrap();
         let what = format!("f32, huge pages, {} threads", all.current_num_threads());
-        big::<f32>(&what, &dtypes, true, &all);
+        big::<f32>(ratios, &what, &dtypes, true, &all);
     }
 }

@@ -15,12 +15,10 @@
 
 mod common;
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use common::record::Record;
 use common::{checkpoint, dtypes, files};
 use half::{bf16, f16};
 use weighbridge::formats::pickle;
@@ -193,42 +191,6 @@ fn build() -> &'static str {
     std::env::consts::ARCH
 }
 
-/// The first line that a program prints.
-fn line_of(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output();
-    let text = output.map_or_else(|_| Vec::new(), |output| output.stdout);
-    let text = String::from_utf8_lossy(&text).into_owned();
-    text.lines().next().unwrap_or("unknown").to_owned()
-}
-
-fn record_path() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/instructions.tsv")
-}
-
-/// Build and job, and the rest of the row: instructions, rustc, commit.
-type Record = BTreeMap<(String, String), (u64, String)>;
-
-fn read_record() -> Record {
-    let text = std::fs::read_to_string(record_path()).unwrap_or_default();
-    let rows = text.lines().filter_map(|line| {
-        let mut columns = line.splitn(4, '\t').map(str::to_owned);
-        let (build, job) = (columns.next()?, columns.next()?);
-        Some((
-            (build, job),
-            (columns.next()?.parse().ok()?, columns.next()?),
-        ))
-    });
-    rows.collect()
-}
-
-fn write_record(record: &Record) {
-    let mut text = "build\tjob\tinstructions\trustc\tcommit\n".to_owned();
-    for ((build, job), (instructions, origin)) in record {
-        let _ = writeln!(text, "{build}\t{job}\t{instructions}\t{origin}");
-    }
-    std::fs::write(record_path(), text).unwrap();
-}
-
 fn main() -> ExitCode {
     let mut words = common::arguments();
     let recording = words.iter().any(|word| word == "record");
@@ -249,25 +211,20 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut record = read_record();
+    let mut record = Record::read("instructions.tsv", "build", "instructions");
     let mut worse = 0;
     println!("{:44} {:>12}  times the record", build(), "instructions");
     for (name, &instructions) in jobs.names.iter().zip(&counts) {
-        let key = (build().to_owned(), name.clone());
-        let ratio = record
-            .get(&key)
-            .map(|row| instructions as f64 / row.0 as f64);
+        let ratio = record.ratio(build(), name, instructions as f64);
         worse += usize::from(ratio.is_some_and(|ratio| ratio > MOST));
         let ratio = ratio.map_or("new".to_owned(), |ratio| format!("{ratio:.3}"));
         println!("{name:44} {instructions:12}  {ratio}");
         if recording {
-            let commit = line_of("git", &["rev-parse", "--short", "HEAD"]);
-            let origin = format!("{}\t{commit}", line_of("rustc", &["--version"]));
-            record.insert(key, (instructions, origin));
+            record.set(build(), name, instructions as f64);
         }
     }
     if recording {
-        write_record(&record);
+        record.write();
         return ExitCode::SUCCESS;
     }
     println!(

@@ -1,7 +1,8 @@
 //! Opening: headers of safetensors and GGUF beside what bounds them and beside the official crate, and a
 //! sparse file of 1 GiB in each mapped format, in one run.
 //!
-//! `cargo bench --bench open` prints everything; figures stand in `benches/README.md`.
+//! `cargo bench --bench open` prints everything, ratios beside the last record of this machine
+//! (`benches/times.tsv`, which `-- record` writes); figures stand in `benches/README.md`.
 //! `cargo bench --bench open -- repeat FILE TIMES [crate|scan]` opens one file again and again, for
 //! callgrind: FILE is `safetensors-TENSORS`, `gguf-a`, `gguf-b`, `gguf-c`, `sparse` or a path, of which the
 //! heap is printed too.
@@ -20,6 +21,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use common::record::Ratios;
 use weighbridge::{Checkpoint, ValueType};
 
 #[global_allocator]
@@ -206,7 +208,7 @@ fn scan(file: &[u8]) {
     serde_json::from_slice::<serde::de::IgnoredAny>(black_box(&file[8..])).unwrap();
 }
 
-fn safetensors_headers() {
+fn safetensors_headers(ratios: &mut Ratios) {
     println!(
         "\nsafetensors headers in memory (S1: 6 times as fast as the crate, 2.1 scans; S2: 1.3, 8)"
     );
@@ -226,7 +228,7 @@ fn safetensors_headers() {
         let heap = allocation::heap(ours);
         let crates = allocation::heap(theirs);
         println!(
-            "  {tensors:>7} {bytes:>10} {:>8.4} ms {:>5.2} {:>10.2} {:>11.2} {:>12.2} {:>10} {:>10.2} {}",
+            "  {tensors:>7} {bytes:>10} {:>8.4} ms {:>5.2} {:>10.2} {:>11.2} {:>12.2} {:>10} {:>10.2} {}  {}",
             times.milliseconds(0),
             bytes / times.milliseconds(0) / 1e6,
             times.ratio(1, 0),
@@ -235,6 +237,10 @@ fn safetensors_headers() {
             heap.allocations,
             crates.peak as f64 / bytes,
             crates.allocations,
+            ratios.beside_the_last(
+                &format!("safetensors {tensors}: ours/scan"),
+                times.ratio(0, 2)
+            ),
         );
     }
 }
@@ -249,7 +255,7 @@ fn check_strings(model: &Checkpoint) {
     }
 }
 
-fn gguf_headers(folder: &Path) {
+fn gguf_headers(folder: &Path, ratios: &mut Ratios) {
     println!("\nGGUF headers, mapped (G1: c within 1.2 sums of its bytes; G2: 4; G3: heap)");
     println!(
         "  file      header        sum      open  open/sum   with UTF-8 of all strings   heap   allowed  allocations"
@@ -272,7 +278,7 @@ fn gguf_headers(folder: &Path) {
         let times = common::interleaved(41, &mut [&mut sum, &mut open, &mut checked]);
         let heap = allocation::heap(open);
         println!(
-            "  {file:4} {header:>12} {:>8.3} ms {:>6.3} ms {:>6.2} {:>14.3} ms {:>6.2} {:>14} {:>9} {:>6}",
+            "  {file:4} {header:>12} {:>8.3} ms {:>6.3} ms {:>6.2} {:>14.3} ms {:>6.2} {:>14} {:>9} {:>6}  {}",
             times.milliseconds(0),
             times.milliseconds(1),
             times.ratio(1, 0),
@@ -281,6 +287,7 @@ fn gguf_headers(folder: &Path) {
             heap.peak,
             (256 << 10) + 100 * tensors,
             heap.allocations,
+            ratios.beside_the_last(&format!("gguf {file}: open/sum"), times.ratio(1, 0)),
         );
         std::fs::remove_file(path).unwrap();
     }
@@ -339,8 +346,9 @@ fn main() {
         repeat(&folder, &arguments);
     } else {
         open_sparse(&folder);
-        safetensors_headers();
-        gguf_headers(&folder);
+        let ratios = &mut Ratios::of_this_machine(&arguments);
+        safetensors_headers(ratios);
+        gguf_headers(&folder, ratios);
     }
     std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -4,6 +4,7 @@
 #![allow(missing_docs, dead_code, unreachable_pub)]
 
 pub mod files;
+pub mod record;
 
 use std::time::{Duration, Instant};
 
