@@ -130,7 +130,7 @@ pub(super) enum Isa {
     /// AVX-512 with the parts that came last: Intel's servers since Sapphire Rapids, AMD's since Zen 4.
     #[cfg(target_arch = "x86_64")]
     Avx512,
-    /// AVX2 with F16C: every x86-64 server since 2015.
+    /// AVX2 with F16C and FMA: every x86-64 server since 2015.
     #[cfg(target_arch = "x86_64")]
     Avx2,
     /// SSE2, a part of x86-64.
@@ -175,7 +175,11 @@ impl Isa {
                 })
             }
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c"),
+            Self::Avx2 => {
+                is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("f16c")
+                    && is_x86_feature_detected!("fma")
+            }
             #[cfg(target_arch = "x86_64")]
             Self::Sse2 => true,
             #[cfg(all(target_arch = "aarch64", target_endian = "little"))]

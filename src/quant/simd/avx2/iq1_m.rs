@@ -9,7 +9,7 @@ use crate::quant::convert::u16_at;
 use crate::quant::iq1_m::{BYTES, scale_bits};
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let scales = scales(block, EIGHTHS);
     let scales = in_memory(&scales);
@@ -40,7 +40,7 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
 
 /// The 16 scales, four of three bits in each word: d · (2 · scale + 1) · unit.
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(in crate::quant::simd) fn scales(block: &[u8; BYTES], unit: f32) -> [f32; 16] {
     let words: [u16; 4] = std::array::from_fn(|at| u16_at(block, 48 + 2 * at));
     let d = every(half(scale_bits(words)) * unit);

@@ -26,7 +26,7 @@ pub(in crate::quant::simd) static ROWS: [[i8; 8]; 2048] = {
 };
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let high = bytes_16(block, 34);
     let scales = scales(high, half_at(block, 0) * EIGHTHS);
@@ -48,7 +48,7 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
 
 /// The three bits above each of the 32 indices: four times three in each half word.
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 fn high_bits(high: __m128i) -> __m256i {
     let high = _mm256_cvtepu16_epi32(high);
     let first = _mm256_and_si256(high, _mm256_set1_epi32(7));
@@ -60,7 +60,7 @@ fn high_bits(high: __m128i) -> __m256i {
 
 /// The eight scales, bits 12 to 14 of the half words: d · (2 · scale + 1).
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(in crate::quant::simd) fn scales(high: __m128i, d: f32) -> [f32; 8] {
     let twice = _mm_and_si128(_mm_srli_epi16::<11>(high), _mm_set1_epi16(14));
     let odd = _mm256_cvtepi16_epi32(_mm_add_epi16(twice, _mm_set1_epi16(1)));

@@ -13,7 +13,7 @@ use crate::quant::grids::iq2_s::GRID;
 use crate::quant::iq2_s::BYTES;
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let scales = quarter_steps_16(block, 74, half_at(block, 0) * TOP);
     let scales = in_memory(&scales);
@@ -33,7 +33,7 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
 
 /// The two bits above each of the 32 indices.
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 fn high_bits(block: &[u8; BYTES]) -> __m256i {
     // Each byte holds those of four.
     let four_times = _mm256_setr_epi32(

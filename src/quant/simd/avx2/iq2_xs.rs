@@ -10,7 +10,7 @@ use crate::quant::iq2_xs::BYTES;
 static FLOATS: [[f32; 8]; 512] = tables::floats(&GRID);
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let scales = quarter_steps_16(block, 66, half_at(block, 0));
     let scales = in_memory(&scales);

@@ -12,7 +12,7 @@ use crate::quant::iq2_xxs::BYTES;
 static FLOATS: [[f32; 8]; 256] = tables::floats(&GRID);
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let scales = scales(block, half_at(block, 0));
     let scales = in_memory(&scales);
@@ -28,7 +28,7 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
 
 /// The eight scales: the upper four bits of every second word.
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(in crate::quant::simd) fn scales(block: &[u8; BYTES], d: f32) -> [f32; 8] {
     let words = [2, 34].map(|at| _mm256_castsi256_ps(bytes_32(block, at)));
     // Words 1, 3 of each half, then the quarters in their order.

@@ -12,7 +12,7 @@ use crate::quant::iq3_s::BYTES;
 static FLOATS: [[f32; 4]; 512] = tables::floats(&GRID);
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let scales = scales(block, half_at(block, 0));
     let scales = in_memory(&scales);
@@ -32,7 +32,7 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
 
 /// The eight scales, nibbles: d · (1 + 2 · scale).
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(in crate::quant::simd) fn scales(block: &[u8; BYTES], d: f32) -> [f32; 8] {
     let [low, high] = nibbles_16(_mm_cvtsi32_si128(u32_at(block, 106).cast_signed()));
     let scales = _mm_unpacklo_epi8(low, high);

@@ -12,7 +12,7 @@ use crate::quant::iq3_xxs::BYTES;
 static FLOATS: [[f32; 4]; 256] = tables::floats(&GRID);
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let scales = scales(block, half_at(block, 0));
     let scales = in_memory(&scales);
@@ -29,7 +29,7 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
 
 /// The eight scales, the upper four bits of the words: d · (0.5 + scale) · 0.5.
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(in crate::quant::simd) fn scales(block: &[u8; BYTES], d: f32) -> [f32; 8] {
     let scales = _mm256_cvtepi32_ps(_mm256_srli_epi32::<28>(bytes_32(block, 66)));
     let d = every(d);

@@ -11,7 +11,7 @@ use crate::quant::iq4_nl::{BYTES, TABLE};
 pub(super) const VALUES: [i8; 32] = tables::bytes(&TABLE);
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 4]) {
     let d = halves_of_top::<S>(block, 0);
     for (half, q) in nibbles(twice_16(block, 2)).into_iter().enumerate() {

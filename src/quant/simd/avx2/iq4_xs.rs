@@ -9,7 +9,7 @@ use crate::quant::convert::{u16_at, u32_at};
 use crate::quant::iq4_xs::BYTES;
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let scales = scales_8(scales(block), half_at(block, 0) * TOP);
     let scales = in_memory(&scales);
@@ -24,7 +24,7 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
 
 /// The eight scales less 32: four bits each in a word, two bits above them in a half word.
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(in crate::quant::simd) fn scales(block: &[u8; BYTES]) -> __m128i {
     let bytes = _mm_set1_epi32(u32_at(block, 4).cast_signed());
     let low = _mm_unpacklo_epi8(bytes, _mm_srli_epi16::<4>(bytes));

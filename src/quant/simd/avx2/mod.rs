@@ -1,9 +1,9 @@
-//! Kernels for AVX2 with F16C.
+//! Kernels for AVX2 with F16C and fused multiplication.
 //!
 //! Each unpacks a block to integers of 8 bits, and leaves widening, scaling, rounding to the output type
 //! and storing to `vector`: so a kernel is written once for f32, f16 and bf16, and for both ways of
-//! storing. None uses fused multiplication: its single rounding would be another one where a product is
-//! not exact, and no kernel waits for arithmetic.
+//! storing. A scale times an integer is exact, so that fused multiplication rounds as the scalar code does: once, at
+//! the addition.
 
 mod plain;
 mod tables;
@@ -16,7 +16,7 @@ use crate::quant::Output;
 /// The row of a type: the loops around its `decode`, in each output and both ways of storing.
 macro_rules! row {
     ($decode:path, $tail:expr) => {
-        x86_row!(Isa::Avx2, "avx2,f16c", 8, $decode, $tail)
+        x86_row!(Isa::Avx2, "avx2,f16c,fma", 8, $decode, $tail)
     };
 }
 

@@ -11,7 +11,7 @@ use crate::quant::mxfp4::{BYTES, TABLE, half_exponent};
 pub(super) const VALUES: [i8; 32] = tables::bytes(&TABLE);
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 4]) {
     let d = _mm256_set1_ps(half_exponent(block[0]));
     let values = nibbles(twice_16(block, 1))

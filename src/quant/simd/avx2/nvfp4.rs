@@ -8,7 +8,7 @@ use super::vector::{TOP, every, nibbles, put_scaled, twice_16};
 use crate::quant::nvfp4::{BYTES, HALF_SCALES};
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 8]) {
     for pair in 0..2 {
         let [low, high] = nibbles(twice_16(block, 4 + 16 * pair));

@@ -11,7 +11,7 @@ macro_rules! runs {
     ($($(#[$doc:meta])* $name:ident $bytes:literal |$run:ident, $at:ident| $values:expr;)*) => {
         $($(#[$doc])*
         #[inline]
-        #[target_feature(enable = "avx2,f16c")]
+        #[target_feature(enable = "avx2,f16c,fma")]
         pub(super) fn $name<S: Slot>($run: &[u8; RUN * $bytes], out: &mut [S; RUN / 8]) {
             for (at, out) in out.iter_mut().enumerate() {
                 let $at = 8 * $bytes * at;
@@ -65,14 +65,14 @@ runs! {
 
 /// Eight 16-bit words as the upper halves of floats.
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 fn upper_halves(words: __m128i) -> __m256 {
     _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(words)))
 }
 
 /// 1 where the byte is not 0.
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 fn truths(bytes: __m128i) -> __m256 {
     let ones = _mm_min_epu8(bytes, _mm_set1_epi8(1));
     _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(ones))
@@ -82,7 +82,7 @@ fn truths(bytes: __m128i) -> __m256 {
 /// means a number too small by `scale`; the exact multiplication puts it right. By way of binary16
 /// because subnormals cost its conversion nothing.
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 fn four_and_three(bytes: __m128i, scale: f32) -> __m256 {
     let high = _mm_unpacklo_epi8(_mm_setzero_si128(), bytes);
     // The sign was copied into the uppermost bit of the exponent.
@@ -95,7 +95,7 @@ fn four_and_three(bytes: __m128i, scale: f32) -> __m256 {
 
 /// `values`, and the NaN of the scalar tables where `bytes` equal `code`.
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 fn with_nan(values: __m256, bytes: __m128i, code: u8) -> __m256 {
     let equal = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(code.cast_signed()));
     let mask = _mm256_castsi256_ps(_mm256_cvtepi8_epi32(equal));
@@ -104,14 +104,14 @@ fn with_nan(values: __m256, bytes: __m128i, code: u8) -> __m256 {
 
 /// Bytes with the sign bit set.
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 fn signed(bytes: __m128i) -> __m128i {
     _mm_or_si128(bytes, _mm_set1_epi8(i8::MIN))
 }
 
 /// Eight 8-bit floats as the upper halves of binary16.
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 fn five_and_two(bytes: __m128i) -> __m256 {
     _mm256_cvtph_ps(_mm_unpacklo_epi8(_mm_setzero_si128(), bytes))
 }
@@ -119,7 +119,7 @@ fn five_and_two(bytes: __m128i) -> __m256 {
 /// Eight 8-bit floats with 5 exponent bits of bias 16, none of them infinite: as integers of 32 bits, with
 /// the exponent of binary32.
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 fn unbounded_five_and_two(bytes: __m128i) -> __m256 {
     let code = _mm256_cvtepi8_epi32(bytes);
     let magnitude = _mm256_and_si256(code, _mm256_set1_epi32(0x7f));
@@ -131,7 +131,7 @@ fn unbounded_five_and_two(bytes: __m128i) -> __m256 {
 
 /// 2^(byte − 127); the smallest is subnormal, 255 is NaN.
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 fn powers(bytes: __m128i) -> __m256 {
     let code = _mm256_cvtepu8_epi32(bytes);
     let bits = _mm256_slli_epi32::<23>(code);
@@ -144,7 +144,7 @@ fn powers(bytes: __m128i) -> __m256 {
 
 /// Two 4-bit floats a byte: the upper halves of their f32, by two tables of bytes.
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn f4<S: Slot>(run: &[u8; RUN / 2], out: &mut [S; RUN / 8]) {
     let [low, high] = nibbles_16(bytes_16(run, 0));
     let codes = [_mm_unpacklo_epi8(low, high), _mm_unpackhi_epi8(low, high)];

@@ -8,7 +8,7 @@ use super::vector::{every, halves_at, put};
 use crate::quant::q1_0::BYTES;
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 16]) {
     let negated = _mm256_xor_ps(halves_at::<S>(block, 0), every(-0.0));
     for (out, &byte) in out.iter_mut().zip(&block[2..]) {

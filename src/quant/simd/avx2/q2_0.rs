@@ -7,7 +7,7 @@ use super::vector::{halves_of_top, pairs, put_scaled, twice_16};
 use crate::quant::q2_0::BYTES;
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 8]) {
     let d = halves_of_top::<S>(block, 0);
     let [first, second, third, fourth] =

@@ -7,7 +7,7 @@ use super::vector::{
 use crate::quant::q2_k::BYTES;
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let [scales, minimums] = nibbles_16(bytes_16(block, 0));
     let scales = scales_16(scales, half_at(block, 80) * TOP);

@@ -8,7 +8,7 @@ use crate::quant::convert::u32_at;
 use crate::quant::q3_k::BYTES;
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let scales = scales_16(scales(block), half_at(block, 108) * TOP);
     let scales = in_memory(&scales);
@@ -31,7 +31,7 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
 
 /// The 16 scales less 32. Eight bytes hold their low halves, four bytes their upper two bits.
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(in crate::quant::simd) fn scales(block: &[u8; BYTES]) -> __m128i {
     let word = |at| u32_at(block, at).cast_signed();
     let (first, second, high) = (word(96), word(100), word(104));

@@ -7,7 +7,7 @@ use super::vector::{halves_of_top, nibbles, put_scaled, twice_16};
 use crate::quant::q4_0::BYTES;
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 4]) {
     let d = halves_of_top::<S>(block, 0);
     for (half, q) in nibbles(twice_16(block, 2)).into_iter().enumerate() {

@@ -5,7 +5,7 @@ use super::vector::{TOP, bytes_8, every, half_at, in_memory, nibbles, put_less, 
 use crate::quant::q4_k::{self, BYTES};
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let (scales, minimums) = scales_and_minimums(block);
     let (scales, minimums) = (in_memory(&scales), in_memory(&minimums));
@@ -23,7 +23,7 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
 
 /// The eight scales and minimums, times those of the block; the scales in units of `TOP`.
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn scales_and_minimums(block: &[u8]) -> ([f32; 8], [f32; 8]) {
     let (scales, minimums) = q4_k::scales_and_minimums(block);
     (

@@ -10,7 +10,7 @@ use crate::quant::convert::u32_at;
 use crate::quant::q5_1::BYTES;
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 4]) {
     let d = halves_of_top::<S>(block, 0);
     let m = halves_at::<S>(block, 2);

@@ -8,7 +8,7 @@ use super::vector::{every, in_memory, nibbles, put_less, twice_16};
 use crate::quant::q5_k::BYTES;
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let (scales, minimums) = scales_and_minimums(block);
     let (scales, minimums) = (in_memory(&scales), in_memory(&minimums));

@@ -7,7 +7,7 @@ use super::vector::{TOP, bytes_16, every, half_at, in_memory, put_scaled, scales
 use crate::quant::q6_k::BYTES;
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let scales = scales_16(bytes_16(block, 192), half_at(block, 208) * (TOP / 4.0));
     let scales = in_memory(&scales);
@@ -24,7 +24,7 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
 
 /// The values of 4 × 16 elements of a half of the block, 32 apart, less 32, times four.
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 fn sixes(block: &[u8; BYTES], half: usize, side: usize) -> [__m256i; 4] {
     // Six bits in the upper places of a byte, their sign bit flipped: four times the value less 32.
     let low = [0, 32].map(|at| twice_16(block, 64 * half + at + side));

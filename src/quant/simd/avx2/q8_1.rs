@@ -5,7 +5,7 @@ use super::vector::{halves_of_top, put_bytes};
 use crate::quant::q8_1::BYTES;
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 4]) {
     put_bytes(out, block, 4, halves_of_top::<S>(block, 0));
 }

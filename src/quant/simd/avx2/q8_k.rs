@@ -6,7 +6,7 @@ use crate::quant::convert::u32_at;
 use crate::quant::q8_k::BYTES;
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let d = every(plain_nan(f32::from_bits(u32_at(block, 0))));
     for two in 0..16 {

@@ -8,7 +8,7 @@ use crate::quant::convert::u32_at;
 use crate::quant::tq1_0::BYTES;
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let d = every(half_at(block, 52) * TOP);
     // 32 bytes of five digits each: first all first digits, then all second digits.
@@ -37,7 +37,7 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
 
 /// The first digit of each fraction of 256, less 1: ⌊3b / 256⌋ − 1.
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 fn first_digit(bytes: __m256i) -> __m256i {
     let at_least = |limit: u8| {
         let limit = _mm256_set1_epi8(limit.cast_signed());
@@ -50,7 +50,7 @@ fn first_digit(bytes: __m256i) -> __m256i {
 
 /// The fraction that follows the first digit: 3b mod 256.
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 fn without_first_digit(bytes: __m256i) -> __m256i {
     _mm256_add_epi8(bytes, _mm256_add_epi8(bytes, bytes))
 }

@@ -7,7 +7,7 @@ use super::vector::{TOP, every, half_at, pairs, put_scaled, twice_16};
 use crate::quant::tq2_0::BYTES;
 
 #[inline]
-#[target_feature(enable = "avx2,f16c")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
     let d = every(half_at(block, 64) * TOP);
     for half in 0..2 {
