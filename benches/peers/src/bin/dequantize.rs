@@ -288,7 +288,9 @@ fn main() {
     }
     if wanted("rows") {
         heading("rows of 4,096 weights into one buffer", peers);
-        compare(&dtypes, &builds, ROW, &mut vec![0.0; ROW]);
+        // Aligned to a page, for all of them.
+        let mut bytes = buffer(4 * ROW, false);
+        compare(&dtypes, &builds, ROW, bytemuck::cast_slice_mut(&mut bytes));
     }
     if wanted("half") {
         half(&dtypes);
