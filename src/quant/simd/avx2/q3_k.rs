@@ -4,8 +4,8 @@ use std::arch::x86_64::*;
 
 use super::slot::Slot;
 use super::vector::{TOP, every, half_at, in_memory, pairs, put_scaled, scales_16, twice_16};
-use crate::quant::convert::u32_at;
 use crate::quant::q3_k::BYTES;
+use crate::quant::simd::sse2::q3_k::scales;
 
 #[inline]
 #[target_feature(enable = "avx2,f16c,fma")]
@@ -27,17 +27,4 @@ pub(super) fn decode<S: Slot>(block: &[u8; BYTES], out: &mut [S; 32]) {
             }
         }
     }
-}
-
-/// The 16 scales less 32. Eight bytes hold their low halves, four bytes their upper two bits.
-#[inline]
-#[target_feature(enable = "avx2,f16c,fma")]
-pub(in crate::quant::simd) fn scales(block: &[u8; BYTES]) -> __m128i {
-    let word = |at| u32_at(block, at).cast_signed();
-    let (first, second, high) = (word(96), word(100), word(104));
-    let low = _mm_set_epi32(second >> 4, first >> 4, second, first);
-    let high = _mm_set_epi32(high >> 2, high, high << 2, high << 4);
-    let low = _mm_and_si128(low, _mm_set1_epi8(0x0f));
-    let high = _mm_and_si128(high, _mm_set1_epi8(0x30));
-    _mm_sub_epi8(_mm_or_si128(low, high), _mm_set1_epi8(32))
 }

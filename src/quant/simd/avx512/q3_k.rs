@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use super::slot::Slot;
 use super::vector::{four, half_at, in_memory, halves_of, moved_right, put_scaled, scales_16, twice_32};
 use crate::quant::q3_k::BYTES;
-use crate::quant::simd::avx2::q3_k::scales;
+use crate::quant::simd::sse2::q3_k::scales;
 
 #[inline]
 #[target_feature(enable = "avx512vbmi,avx512vl,avx512bf16,bmi2")]

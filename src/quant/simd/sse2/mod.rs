@@ -22,10 +22,14 @@ kernels! {
         Q4_0 q4_0,
         Q4_1 q4_1,
         Q8_0 q8_0,
+        Q2_K q2_k,
+        Q3_K q3_k,
         Q4_K q4_k,
         Q5_K q5_k,
         Q6_K q6_k,
         Q8_K q8_k,
+        TQ1_0 tq1_0,
+        TQ2_0 tq2_0,
     }
     elements {
     }

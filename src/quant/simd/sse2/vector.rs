@@ -46,6 +46,19 @@ pub(super) fn nibbles(bytes: __m128i) -> [__m128i; 2] {
     [_mm_and_si128(bytes, mask), high]
 }
 
+/// The four pairs of bits of each byte, the lowest first.
+#[inline]
+#[target_feature(enable = "sse2")]
+pub(super) fn pairs(bytes: __m128i) -> [__m128i; 4] {
+    let mask = _mm_set1_epi8(3);
+    [
+        _mm_and_si128(bytes, mask),
+        _mm_and_si128(_mm_srli_epi16::<2>(bytes), mask),
+        _mm_and_si128(_mm_srli_epi16::<4>(bytes), mask),
+        _mm_and_si128(_mm_srli_epi16::<6>(bytes), mask),
+    ]
+}
+
 /// The value of a byte that stands in the uppermost 8 bits of an integer, as [`wide`] leaves it. Exact, as
 /// long as the scale comes from a half: the least one is 2^-24, so that no product is subnormal.
 pub(super) const TOP: f32 = 1.0 / (1 << 24) as f32;
