@@ -3,7 +3,9 @@
 use half::{bf16, f16};
 
 use super::super::{Decoder, Output, decoder};
-use super::{Available, Isa, Kernel, rows};
+#[cfg(target_arch = "x86_64")]
+use super::Isa;
+use super::{Available, Kernel, rows};
 use crate::dtype::DType;
 
 type Row = (DType, &'static Kernel);
