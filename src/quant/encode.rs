@@ -131,6 +131,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes long to interpret")]
     fn bytes_are_those_of_the_official_package() {
         let values = input();
         let bytes: Vec<u8> = values

@@ -77,6 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes long to interpret")]
     fn memory_is_zero_aligned_and_as_long_as_asked() {
         for length in [0, 1, 4096, (1 << 20) - 1, 1 << 20, (1 << 20) + 1] {
             for make in [Memory::zeroed, Memory::sparse] {

@@ -156,6 +156,7 @@ fn kernels_are_bit_equal_at_every_length_and_alignment() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes long to interpret")]
 fn sixteen_bit_outputs_are_the_rounded_f32() {
     // f32 to 16 bits: every exponent, ties and their neighbours, infinities, NaN.
     let mut bits: Vec<u32> = random(7).take(1 << 16).map(|word| word as u32).collect();
