@@ -235,6 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri opens no folder")]
     fn a_folder_is_refused() {
         let error = Source::open(Path::new("src"), Access::Map).unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Io);
