@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Result};
 
-/// Owned bytes that start at a multiple of 8, so that typed slices of them are aligned as often as
-/// those of a mapping.
+/// Owned bytes that start where a `u64` may stand (at a multiple of 8; of 4 on i686), so that typed slices of them
+/// are aligned as often as those of a mapping.
 #[derive(Debug, Default)]
 pub struct Buffer {
     words: Vec<u64>,
@@ -49,7 +49,7 @@ mod tests {
             let mut owned = Buffer::zeroed(length).unwrap();
             assert_eq!(owned.bytes().len(), length);
             assert_eq!(owned.bytes_mut().len(), length);
-            assert_eq!(owned.bytes().as_ptr().addr() % 8, 0);
+            assert_eq!(owned.bytes().as_ptr().addr() % align_of::<u64>(), 0);
         }
     }
 }

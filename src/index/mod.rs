@@ -363,7 +363,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_pointer_width = "64"))]
 mod tests {
     use super::*;
 
