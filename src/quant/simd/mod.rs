@@ -172,6 +172,10 @@ impl Isa {
                         && is_x86_feature_detected!("avx512vbmi")
                         && is_x86_feature_detected!("avx512bf16")
                         && is_x86_feature_detected!("bmi2")
+                        // What the kernels of AVX2 are compiled for, whose helpers they call.
+                        && is_x86_feature_detected!("avx2")
+                        && is_x86_feature_detected!("f16c")
+                        && is_x86_feature_detected!("fma")
                 })
             }
             #[cfg(target_arch = "x86_64")]
