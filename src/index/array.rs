@@ -189,14 +189,17 @@ mod tests {
     use crate::bytes::Endian;
 
     fn array(texts: &[Vec<u8>], encoding: Encoding) -> Vec<u8> {
-        let number = |number: usize, bytes: usize| {
+        let number = |number: u64, bytes: usize| {
             let mut number = number.to_le_bytes()[..bytes].to_vec();
             if encoding.endian == Endian::Big {
                 number.reverse();
             }
             number
         };
-        let length = |length| number(length, if encoding.short_lengths { 4 } else { 8 });
+        let length = |length: usize| {
+            let bytes = if encoding.short_lengths { 4 } else { 8 };
+            number(length as u64, bytes)
+        };
         let mut file = number(8, 4);
         file.extend(length(texts.len()));
         for text in texts {

@@ -84,7 +84,7 @@ mod tests {
                 let mut memory = make(length).unwrap();
                 assert_eq!(memory.bytes().len(), length);
                 assert!(memory.bytes().iter().all(|&byte| byte == 0));
-                assert_eq!(memory.bytes().as_ptr().addr() % 8, 0);
+                assert_eq!(memory.bytes().as_ptr().addr() % align_of::<u64>(), 0);
                 memory.bytes_mut().fill(1);
             }
         }
