@@ -263,3 +263,35 @@ fn a_source_that_is_not_in_memory_converts_to_the_same_file() {
         );
     }
 }
+
+/// The header is written twice, before and after the digest of the source is known: the same keys must win.
+#[test]
+fn a_caller_s_key_wins_over_where_the_file_comes_from_and_what_companions_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.safetensors");
+    let source = support::file("torch/quantized_per_tensor.pt");
+    let model = weighbridge::open(&source).unwrap();
+    let plain = ConvertOptions::new().companions(true).overwrite(true);
+    plain.convert(&model, &path, None).unwrap();
+    let metadata = |path: &Path| {
+        let bytes = std::fs::read(path).unwrap();
+        let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+        metadata.metadata().clone().unwrap()
+    };
+    let before = metadata(&path);
+    let companion = before
+        .keys()
+        .find(|key| key.starts_with("weighbridge.dtype."))
+        .unwrap();
+    let mine = "a text that is longer than the name of any dtype";
+    for key in [companion.as_str(), "weighbridge.version", "format"] {
+        plain
+            .clone()
+            .metadata(key, mine)
+            .convert(&model, &path, None)
+            .unwrap();
+        let after = metadata(&path);
+        assert_eq!(after[key], mine);
+        assert_eq!(after.len(), before.len());
+    }
+}

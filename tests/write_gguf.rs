@@ -164,3 +164,29 @@ fn a_stopped_job_leaves_the_old_file_and_no_other() {
     assert_eq!(last.into_inner(), bytes);
     assert_eq!(weighbridge::open(&path).unwrap().len(), model.len());
 }
+
+#[test]
+fn a_pair_that_is_refused_leaves_the_writer_as_it_was() {
+    use support::gguf::{ARRAY, Gguf, U8};
+    let inner = [U8.to_le_bytes().as_slice(), &1_u64.to_le_bytes(), &[7]].concat();
+    let nested = Gguf::default().pair_array("a", ARRAY, 1, &inner).build();
+    let options = weighbridge::OpenOptions::new().strictness(weighbridge::Strictness::Lenient);
+    let nested = options.from_bytes(nested).unwrap();
+    let value = nested.metadata().get("a").unwrap();
+
+    let mut writer = GgufWriter::new();
+    writer.metadata("first", OutputValue::U32(1)).unwrap();
+    let refused = writer.metadata("second", OutputValue::Copied(value));
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Caller);
+    writer.metadata("second", OutputValue::U32(2)).unwrap();
+    let repeated = writer.metadata("second", OutputValue::U32(3));
+    assert_eq!(repeated.unwrap_err().kind(), ErrorKind::Caller);
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pairs.gguf");
+    writer.write(&path, None).unwrap();
+    let written = weighbridge::open(&path).unwrap();
+    let number = |key| written.metadata().get(key).unwrap().as_integer();
+    assert_eq!((number("first"), number("second")), (Some(1), Some(2)));
+    assert_eq!(written.metadata().len(), 2);
+}

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::atomic::{self, Pending, Replace, Target};
 use super::item::Item;
+use super::room;
 use super::to_safetensors;
 use super::transfer::{self, Placed};
 use super::value::{OutputValue, string};
@@ -62,13 +63,21 @@ impl<'a> GgufWriter<'a> {
     /// Adds a key and value.
     ///
     /// # Errors
-    /// `Caller` if the key is empty, holds NUL or was added before, or the value is an array of arrays.
+    /// `Caller` if the key is empty, holds NUL or was added before, or the value is an array of arrays; `Io` if there
+    /// is no memory for it. The writer is then what it was.
     pub fn metadata(&mut self, key: &str, value: OutputValue<'_>) -> Result<()> {
-        if key.is_empty() || key.contains('\0') || !self.keys.insert(key.to_owned()) {
+        if key.is_empty() || key.contains('\0') || self.has(key) {
             return Err(does_not_fit("the key", key));
         }
-        string(key.as_bytes(), &mut self.pairs);
-        value.encode(&mut self.pairs)
+        let before = self.pairs.len();
+        let added = string(key.as_bytes(), &mut self.pairs)
+            .and_then(|()| value.encode(&mut self.pairs))
+            .and_then(|()| room::insert(&mut self.keys, room::copy(key)?));
+        if added.is_err() {
+            // Half a pair would be read as another one.
+            self.pairs.truncate(before);
+        }
+        added.map(drop)
     }
 
     /// Adds every key of a GGUF checkpoint but those that belong to its own file: `general.alignment`
@@ -91,7 +100,7 @@ impl<'a> GgufWriter<'a> {
     /// # Errors
     /// `Caller` if the name is longer than 63 bytes or was added before, if there are more than 4
     /// dimensions, or rows do not hold whole blocks; `Unsupported` if ggml has no such type or the
-    /// tensor cannot be converted to it.
+    /// tensor cannot be converted to it; `Io` if there is no memory to list it. The writer is then what it was.
     pub fn tensor(&mut self, tensor: TensorView<'a>, dtype: DType) -> Result<()> {
         self.item(Item::new(tensor, dtype)?)
     }
@@ -123,7 +132,8 @@ impl<'a> GgufWriter<'a> {
             })
             .for_tensor(name));
         }
-        if !self.names.insert(name.to_owned()) {
+        room::reserve(&mut self.items, 1)?;
+        if !room::insert(&mut self.names, room::copy(name)?)? {
             return Err(does_not_fit("the repeated tensor name", name));
         }
         self.items.push(item);
@@ -163,11 +173,12 @@ impl<'a> GgufWriter<'a> {
             length: offset,
         };
         for item in &self.items {
-            layout.placed.push(Placed {
+            let here = Placed {
                 item,
                 file: 0,
                 offset,
-            });
+            };
+            room::push(&mut layout.placed, here)?;
             layout.tensor_bytes = layout.tensor_bytes.saturating_add(item.bytes);
             offset = align_up(item.bytes, ALIGNMENT)
                 .and_then(|padded| offset.checked_add(padded))
@@ -202,17 +213,18 @@ impl<'a> GgufWriter<'a> {
         head.extend(3_u32.to_le_bytes());
         head.extend(to_u64(self.items.len()).to_le_bytes());
         head.extend(to_u64(self.keys.len()).to_le_bytes());
-        head.extend(&self.pairs);
+        room::append(&mut head, &self.pairs)?;
         let mut offset: u64 = 0;
         for item in &self.items {
-            string(item.name.as_bytes(), &mut head);
+            string(item.name.as_bytes(), &mut head)?;
             let rank = u32::try_from(item.shape.len()).unwrap_or(u32::MAX);
-            head.extend(rank.to_le_bytes());
+            room::append(&mut head, &rank.to_le_bytes())?;
             for &dimension in item.shape.iter().rev() {
-                head.extend(to_u64(dimension).to_le_bytes());
+                room::append(&mut head, &to_u64(dimension).to_le_bytes())?;
             }
-            head.extend(item.dtype.ggml_id().unwrap_or(u32::MAX).to_le_bytes());
-            head.extend(offset.to_le_bytes());
+            let id = item.dtype.ggml_id().unwrap_or(u32::MAX);
+            room::append(&mut head, &id.to_le_bytes())?;
+            room::append(&mut head, &offset.to_le_bytes())?;
             offset = align_up(item.bytes, ALIGNMENT)
                 .and_then(|padded| offset.checked_add(padded))
                 .ok_or_else(too_large)?;

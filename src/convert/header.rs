@@ -7,8 +7,10 @@
 //! most aligned first, then of their names, so that every offset is a multiple of the element's size. Only
 //! where the official writer gives no order (more than one metadata key) ours is our own: by key.
 
+use std::collections::BTreeMap;
+
 use super::item::Item;
-use super::metadata::Pairs;
+use super::room;
 use crate::bytes::{align_up, to_u64};
 use crate::dtype::DType;
 use crate::error::{Caller, Error, Format, Result};
@@ -45,7 +47,8 @@ const ORDER: &[DType] = &[
 /// Puts tensors into the order of the file.
 pub(super) fn sort(items: &mut [&Item<'_>]) {
     let rank = |dtype: DType| ORDER.iter().position(|&known| known == dtype);
-    items.sort_by(|a, b| {
+    // No two names are the same.
+    items.sort_unstable_by(|a, b| {
         let by_dtype = rank(b.dtype).cmp(&rank(a.dtype));
         by_dtype.then_with(|| a.name.cmp(&b.name))
     });
@@ -54,35 +57,35 @@ pub(super) fn sort(items: &mut [&Item<'_>]) {
 /// Length and JSON, padded. The first tensor follows at once.
 ///
 /// # Errors
-/// `Caller` if the header is larger than readers accept.
-pub(super) fn build(items: &[&Item<'_>], metadata: &Pairs) -> Result<Vec<u8>> {
+/// `Caller` if the header is larger than readers accept; `Io` if there is no memory for it.
+pub(super) fn build(items: &[&Item<'_>], metadata: &BTreeMap<&str, &str>) -> Result<Vec<u8>> {
     let mut json = Vec::from(*b"\0\0\0\0\0\0\0\0{");
     if !metadata.is_empty() {
-        json.extend_from_slice(b"\"__metadata__\":");
-        write(&mut json, metadata)?;
+        room::append(&mut json, b"\"__metadata__\":")?;
+        room::json(&mut json, metadata)?;
     }
     let mut offset: u64 = 0;
     for (place, item) in items.iter().enumerate() {
         if place > 0 || !metadata.is_empty() {
-            json.push(b',');
+            room::append(&mut json, b",")?;
         }
         let end = offset
             .checked_add(item.bytes)
             .ok_or_else(|| does_not_fit("the size of all tensors", "2^64 bytes"))?;
-        write(&mut json, &*item.name)?;
-        json.extend_from_slice(b":{\"dtype\":");
-        write(&mut json, item.dtype.safetensors_name().unwrap_or_default())?;
-        json.extend_from_slice(b",\"shape\":");
-        write(&mut json, &item.shape)?;
-        json.extend_from_slice(b",\"data_offsets\":");
-        write(&mut json, &[offset, end])?;
-        json.push(b'}');
+        room::json(&mut json, &*item.name)?;
+        room::append(&mut json, b":{\"dtype\":")?;
+        room::json(&mut json, item.dtype.safetensors_name().unwrap_or_default())?;
+        room::append(&mut json, b",\"shape\":")?;
+        room::json(&mut json, &item.shape)?;
+        room::append(&mut json, b",\"data_offsets\":")?;
+        room::json(&mut json, &[offset, end])?;
+        room::append(&mut json, b"}")?;
         offset = end;
     }
-    json.push(b'}');
+    room::append(&mut json, b"}")?;
     let padded = align_up(to_u64(json.len()), 8).unwrap_or_default();
     while to_u64(json.len()) < padded {
-        json.push(b' ');
+        room::append(&mut json, b" ")?;
     }
     let length = padded.saturating_sub(8);
     if length > MOST_BYTES {
@@ -92,10 +95,6 @@ pub(super) fn build(items: &[&Item<'_>], metadata: &Pairs) -> Result<Vec<u8>> {
         *first = length.to_le_bytes();
     }
     Ok(json)
-}
-
-fn write(json: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) -> Result<()> {
-    serde_json::to_writer(json, value).map_err(|error| Error::io(error.into()))
 }
 
 #[cold]

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::room;
 use crate::bytes::{to_u64, to_usize};
 use crate::dtype::DType;
 use crate::error::{Context, Error, Result};
@@ -36,9 +37,9 @@ impl<'a> Item<'a> {
     /// A tensor written as `dtype`; its bytes as they are if that is its own.
     ///
     /// # Errors
-    /// `Unsupported` if that would need more than 2^64 bytes.
+    /// `Unsupported` if that would need more than 2^64 bytes; `Io` if there is no memory for the shape.
     pub(super) fn new(view: TensorView<'a>, dtype: DType) -> Result<Self> {
-        let shape = view.shape().to_vec();
+        let shape = room::list(view.shape().iter().copied())?;
         let name = Cow::Borrowed(view.name());
         let read_as = view.dtype();
         Self {
@@ -162,13 +163,13 @@ impl<'a> Item<'a> {
         let decoder = quant::decoder(self.read_as)
             .ok_or_else(|| Error::unsupported("dequantization of", self.read_as))?;
         let count = decoder.elements_in(blocks.len());
-        values.resize(count, 0.0);
+        room::resize(values, count, 0.0)?;
         decoder.decode_into(blocks, values)?;
         if !self.scales.is_empty() {
             self.scale(first, values);
         }
         let length = self.dtype.bytes_for(to_u64(count)).and_then(to_usize);
-        encoded.resize(length.unwrap_or_default(), 0);
+        room::resize(encoded, length.unwrap_or_default(), 0)?;
         quantize(self.dtype, values, encoded)?;
         Ok(first.saturating_add(count))
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::atomic::{self, Pending};
 use super::crew::Meter;
 use super::options::ConvertOptions;
+use super::room;
 use super::transfer::{self, Placed};
 use crate::checkpoint::Checkpoint;
 use crate::digest::Algorithm;
@@ -39,7 +40,7 @@ impl Job<'_, '_, '_> {
                 thread::Builder::new().spawn_scoped(scope, work)
             });
             let moved = transfer::write(self.placed, self.files, watch)
-                .and_then(|()| self.write_heads(&heads(&self.unknown())?))
+                .and_then(|()| self.write_heads(&heads(&unknown(self.model)?)?))
                 .and_then(|()| self.verify(watch));
             stop.store(moved.is_err(), Ordering::Relaxed);
             moved?;
@@ -65,11 +66,6 @@ impl Job<'_, '_, '_> {
         self.files.iter().try_for_each(Pending::sync)
     }
 
-    /// Stands for the digests until they are known.
-    fn unknown(&self) -> Vec<String> {
-        unknown(self.model)
-    }
-
     /// Compares the files with their source; meanwhile brings them to the disk.
     fn verify(&self, watch: &progress::Job<'_>) -> Result<()> {
         if !self.options.verify {
@@ -89,22 +85,25 @@ impl Job<'_, '_, '_> {
 }
 
 /// As many digits as the digests of the source have.
-pub(super) fn unknown(model: &Checkpoint) -> Vec<String> {
-    vec!["0".repeat(64); model.files().len()]
+///
+/// # Errors
+/// `Io` if there is no memory for them.
+pub(super) fn unknown(model: &Checkpoint) -> Result<Vec<String>> {
+    room::list(model.files().iter().map(|_| "0".repeat(64)))
 }
 
 /// The digest of each file of the source.
 fn sha256(model: &Checkpoint, stop: &AtomicBool) -> Result<Vec<String>> {
-    let files = 0..model.files().len();
-    let digests = files.map(|file| {
+    let mut digests = Vec::new();
+    for file in 0..model.files().len() {
         let advance = |_| match stop.load(Ordering::Relaxed) {
             true => Err(cancelled()),
             false => Ok(()),
         };
         let digest = Algorithm::Sha256.of_file(model, file, advance)?;
-        Ok(digest.to_string())
-    });
-    digests.collect()
+        room::push(&mut digests, digest.to_string())?;
+    }
+    Ok(digests)
 }
 
 #[cold]

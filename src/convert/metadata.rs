@@ -9,12 +9,14 @@
 //! Numbers and booleans are written as JSON has them, short lists as JSON lists. `format` is `pt` unless the
 //! source says otherwise: transformers refuses files without it, and every framework reads them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::options::{ConvertOptions, Converted};
+use super::options::Converted;
+use super::room;
 use crate::checkpoint::Checkpoint;
-use crate::error::Format;
-use crate::index::Value;
+use crate::error::{Format, Result};
+use crate::index::{Array, Value};
 
 /// Keys of where a file comes from.
 pub(super) const VERSION: &str = "weighbridge.version";
@@ -32,10 +34,13 @@ const MOST_ELEMENTS: u64 = 256;
 const MOST_BYTES: usize = 1 << 20;
 
 /// Keys and values in the order of the keys: the same input gives the same file.
-pub(super) type Pairs = BTreeMap<String, String>;
+pub(super) type Pairs<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
 
-/// The metadata of a safetensors file, without the digest of its source.
-pub(super) fn carried(model: &Checkpoint, converted: &mut Converted) -> Pairs {
+/// What is carried over from the source, under the keys of a safetensors file.
+///
+/// # Errors
+/// `Io` if there is no memory for it.
+pub(super) fn carried<'a>(model: &'a Checkpoint, converted: &mut Converted) -> Result<Pairs<'a>> {
     let mut pairs = Pairs::new();
     let mut used: usize = 0;
     let prefix = match model.format() {
@@ -44,9 +49,12 @@ pub(super) fn carried(model: &Checkpoint, converted: &mut Converted) -> Pairs {
         _ => "torch.",
     };
     for (key, value) in model.metadata().iter() {
-        let text = key.as_str().ok().zip(text_of(&value));
+        let text = match key.as_str() {
+            Ok(key) => text_of(&value)?.map(|text| (key, text)),
+            Err(_) => None,
+        };
         let Some((key, text)) = text else {
-            converted.left_out.push(key.to_string_lossy().into_owned());
+            room::push(&mut converted.left_out, room::lossy(key.as_bytes())?)?;
             continue;
         };
         let bytes = key.len().saturating_add(text.len());
@@ -54,84 +62,90 @@ pub(super) fn carried(model: &Checkpoint, converted: &mut Converted) -> Pairs {
         // Safetensors' own were in such a header before.
         if !prefix.is_empty() && used > MOST_BYTES {
             used = used.saturating_sub(bytes);
-            converted.left_out.push(key.to_owned());
+            room::push(&mut converted.left_out, room::copy(key)?)?;
             continue;
         }
         let own = key.strip_prefix(SAFETENSORS).filter(|_| prefix == "gguf.");
-        let key = own.map_or_else(|| format!("{prefix}{key}"), str::to_owned);
+        let key = match own {
+            Some(key) => Cow::Borrowed(key),
+            None if prefix.is_empty() => Cow::Borrowed(key),
+            None => Cow::Owned(room::join([prefix, key], "")?),
+        };
         pairs.insert(key, text);
     }
     if model.format() != Format::Safetensors {
-        pairs
-            .entry(String::from("format"))
-            .or_insert_with(|| String::from("pt"));
+        pairs.entry("format".into()).or_insert("pt".into());
     }
-    pairs
+    Ok(pairs)
 }
 
 /// Where the file comes from. The digests are filled in when they are known: `sha256` holds one text of 64
 /// digits for each file of the source.
-pub(super) fn provenance(model: &Checkpoint, sha256: &[String]) -> Pairs {
-    let names = model.files().iter().map(|file| {
-        let name = file.path.file_name().unwrap_or_default();
-        name.to_string_lossy().escape_debug().to_string()
-    });
-    let names: Vec<String> = names.collect();
-    let pairs = [
-        (VERSION, env!("CARGO_PKG_VERSION").to_owned()),
-        (SOURCE_FORMAT, model.format().name().to_owned()),
-        (SOURCE_FILE, names.join("\n")),
-        (SOURCE_SHA256, sha256.join("\n")),
-    ];
-    pairs
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect()
-}
-
-/// The metadata of a safetensors file: the source's, its provenance, the caller's.
-pub(super) fn of_safetensors(
-    options: &ConvertOptions,
+///
+/// # Errors
+/// `Io` if there is no memory for it.
+pub(super) fn provenance(
     model: &Checkpoint,
-    carried: &Pairs,
     sha256: &[String],
-) -> Pairs {
-    let mut pairs = carried.clone();
-    if options.provenance {
-        pairs.extend(provenance(model, sha256));
+) -> Result<[(&'static str, Cow<'static, str>); 4]> {
+    let mut names = Vec::new();
+    for file in model.files() {
+        let name = file.path.file_name().unwrap_or_default();
+        let name = name.to_string_lossy().escape_debug().to_string();
+        room::push(&mut names, name)?;
     }
-    pairs.extend(options.metadata.iter().cloned());
-    pairs
+    let lines = |texts: &[String]| room::join(texts.iter().map(String::as_str), "\n");
+    Ok([
+        (VERSION, env!("CARGO_PKG_VERSION").into()),
+        (SOURCE_FORMAT, model.format().name().into()),
+        (SOURCE_FILE, lines(&names)?.into()),
+        (SOURCE_SHA256, lines(sha256)?.into()),
+    ])
 }
 
 /// A value as text; `None` if it is a long list or no UTF-8.
-fn text_of(value: &Value<'_>) -> Option<String> {
+fn text_of<'a>(value: &Value<'a>) -> Result<Option<Cow<'a, str>>> {
     if let Some(array) = value.as_array() {
-        if array.len() > MOST_ELEMENTS {
-            return None;
-        }
-        let elements: Option<Vec<String>> = array
-            .iter()
-            .map(|element| match element {
-                Value::String(text) => serde_json::to_string(text.as_str().ok()?).ok(),
-                Value::Array(_) => None,
-                scalar => text_of(&scalar),
-            })
-            .collect();
-        return Some(format!("[{}]", elements?.join(",")));
+        return Ok(list_text(array)?.map(Cow::Owned));
     }
     if let Some(text) = value.as_str() {
-        return Some(text.to_owned());
+        return Ok(Some(Cow::Borrowed(text)));
     }
     if let Some(number) = value.as_integer() {
-        return Some(number.to_string());
+        return Ok(Some(Cow::Owned(number.to_string())));
     }
-    match *value {
-        Value::F32(number) => Some(number.to_string()),
-        Value::F64(number) => Some(number.to_string()),
-        Value::Bool(0) => Some(String::from("false")),
-        Value::Bool(1) => Some(String::from("true")),
-        Value::Bool(other) => Some(other.to_string()),
+    Ok(match *value {
+        Value::F32(number) => Some(Cow::Owned(number.to_string())),
+        Value::F64(number) => Some(Cow::Owned(number.to_string())),
+        Value::Bool(0) => Some(Cow::Borrowed("false")),
+        Value::Bool(1) => Some(Cow::Borrowed("true")),
+        Value::Bool(other) => Some(Cow::Owned(other.to_string())),
         _ => None,
+    })
+}
+
+/// A short list as JSON.
+fn list_text(array: Array<'_>) -> Result<Option<String>> {
+    if array.len() > MOST_ELEMENTS {
+        return Ok(None);
     }
+    let mut json = Vec::from(*b"[");
+    for (place, element) in array.iter().enumerate() {
+        if place > 0 {
+            room::append(&mut json, b",")?;
+        }
+        match element {
+            Value::Array(_) => return Ok(None),
+            Value::String(text) => match text.as_str() {
+                Ok(text) => room::json(&mut json, text)?,
+                Err(_) => return Ok(None),
+            },
+            scalar => match text_of(&scalar)? {
+                Some(text) => room::append(&mut json, text.as_bytes())?,
+                None => return Ok(None),
+            },
+        }
+    }
+    room::append(&mut json, b"]")?;
+    Ok(String::from_utf8(json).ok())
 }

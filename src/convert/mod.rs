@@ -6,7 +6,8 @@
 //!
 //! What goes where: `options` what a caller chooses; `plan` which tensors as what, `shared` tied weights,
 //! `metadata` the texts; `to_safetensors` with `header`, `to_gguf` with `gguf` and `value` the two formats;
-//! `job`, `transfer`, `item` and `crew` move the bytes on several threads; `atomic` the files.
+//! `job`, `transfer`, `item` and `crew` move the bytes on several threads; `room` what grows with a model; `atomic`
+//! the files.
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +20,7 @@ mod job;
 mod metadata;
 mod options;
 mod plan;
+mod room;
 mod shared;
 mod to_gguf;
 mod to_safetensors;

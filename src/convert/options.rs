@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::atomic::Replace;
-use super::{to_gguf, to_safetensors};
+use super::{room, to_gguf, to_safetensors};
 use crate::checkpoint::Checkpoint;
 use crate::dtype::DType;
 use crate::error::{Caller, Error, Result};
@@ -285,7 +285,7 @@ impl ConvertOptions {
         progress: Option<Callback<'_>>,
     ) -> Result<Converted> {
         let path = path.as_ref();
-        let views = views.into_iter().collect();
+        let views = room::list(views)?;
         if model.verdict() == Verdict::Dangerous && !self.allow_dangerous {
             let mut findings = model.findings();
             let worst =

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::item::Item;
 use super::options::{ConvertOptions, Converted};
-use super::shared;
+use super::{room, shared};
 use crate::checkpoint::Checkpoint;
 use crate::dtype::{Class, DType};
 use crate::error::{Caller, Error, Format, Malformed, Result};
@@ -30,7 +30,7 @@ pub(super) fn items<'a>(
     for view in views {
         if !view.has_data() {
             if options.skip_absent {
-                converted.left_out.push(view.name().to_owned());
+                room::push(&mut converted.left_out, room::copy(view.name())?)?;
                 continue;
             }
             // Says why there is none.
@@ -42,24 +42,24 @@ pub(super) fn items<'a>(
         if item.dtype != item.read_as {
             item.scales = scales(model, &item.view)?;
         }
-        items.push(item);
+        room::push(&mut items, item)?;
     }
     check_names(&items)?;
-    let shared = shared::find(&items);
-    let name = |place: usize| items.get(place).map(|item| item.name.clone().into_owned());
-    converted.separated = shared
-        .overlapping
-        .iter()
-        .copied()
-        .filter_map(name)
-        .collect();
+    let shared = shared::find(&items)?;
+    let name = |place: usize| items.get(place).map_or("", |item| &item.name);
+    for place in shared.overlapping {
+        room::push(&mut converted.separated, room::copy(name(place))?)?;
+    }
     if !alias {
         return Ok(items);
     }
-    let same = shared.same_as.iter().enumerate();
-    let pairs = same.filter_map(|(removed, kept)| Some((name(removed)?, name((*kept)?)?)));
-    converted.aliases = pairs.collect();
-    converted.aliases.sort();
+    for (removed, kept) in shared.same_as.iter().enumerate() {
+        if let Some(kept) = *kept {
+            let pair = (room::copy(name(removed))?, room::copy(name(kept))?);
+            room::push(&mut converted.aliases, pair)?;
+        }
+    }
+    converted.aliases.sort_unstable();
     let mut same = shared.same_as.iter();
     items.retain(|_| same.next().is_none_or(Option::is_none));
     Ok(items)
@@ -68,10 +68,12 @@ pub(super) fn items<'a>(
 /// Views may repeat a tensor, and a companion's name may be that of another tensor.
 fn check_names(items: &[Item<'_>]) -> Result<()> {
     let mut names = HashSet::new();
-    match items.iter().find(|item| !names.insert(&*item.name)) {
-        None => Ok(()),
-        Some(item) => Err(does_not_fit("the repeated tensor name", &item.name)),
+    for item in items {
+        if !room::insert(&mut names, &*item.name)? {
+            return Err(does_not_fit("the repeated tensor name", &item.name));
+        }
     }
+    Ok(())
 }
 
 /// What becomes of a tensor in a safetensors file.
@@ -128,13 +130,13 @@ fn packed<'a>(options: &ConvertOptions, view: TensorView<'a>) -> Result<Item<'a>
         );
         return Err(refused(&view, what));
     }
-    let mut shape = view.shape().to_vec();
+    let mut shape = room::list(view.shape().iter().copied())?;
     match suffix {
-        ".view_as_real" => shape.push(2),
+        ".view_as_real" => room::push(&mut shape, 2)?,
         // Two for one in the last dimension; a scalar becomes a pair.
         "" => match shape.last_mut() {
             Some(last) => *last = last.saturating_mul(2),
-            None => shape.push(2),
+            None => room::push(&mut shape, 2)?,
         },
         _ => {}
     }
@@ -142,7 +144,7 @@ fn packed<'a>(options: &ConvertOptions, view: TensorView<'a>) -> Result<Item<'a>
         (DType::F4, Some(wanted)) => (wanted, DType::F4),
         _ => (dtype, dtype),
     };
-    let name = Cow::Owned(format!("{}{suffix}", view.name()));
+    let name = Cow::Owned(room::join([view.name(), suffix], "")?);
     Item {
         name,
         read_as,
@@ -170,7 +172,8 @@ fn scales(model: &Checkpoint, view: &TensorView<'_>) -> Result<Vec<f32>> {
         })
         .for_tensor(scale.name()));
     }
-    let mut scales = vec![0.0; count];
+    let mut scales = Vec::new();
+    room::resize(&mut scales, count, 0.0)?;
     scale.dequantize_into(&mut scales)?;
     Ok(scales)
 }

@@ -10,8 +10,10 @@
 use std::collections::HashMap;
 
 use super::item::Item;
+use super::room;
 use crate::bytes::Span;
 use crate::dtype::DType;
+use crate::error::Result;
 use crate::index::Signs;
 
 /// What the items share.
@@ -24,39 +26,34 @@ pub(super) struct Shared {
 }
 
 /// Everything that makes two views the same numbers.
-type Identity = (u32, Span, Signs, DType, Vec<usize>, Vec<usize>);
+type Identity<'i> = ((u32, Span, Signs), DType, &'i [usize], Option<&'i [usize]>);
 
-pub(super) fn find(items: &[Item<'_>]) -> Shared {
-    let mut first: HashMap<Identity, usize> = HashMap::new();
-    let mut order: Vec<usize> = (0..items.len()).collect();
-    order.sort_by(|&a, &b| {
+/// # Errors
+/// `Io` if there is no memory for the lists.
+pub(super) fn find(items: &[Item<'_>]) -> Result<Shared> {
+    let mut first: HashMap<Identity<'_>, usize> = HashMap::new();
+    let mut order = room::list(0..items.len())?;
+    // No two names are the same.
+    order.sort_unstable_by(|&a, &b| {
         let name = |place: usize| items.get(place).map(|item| &item.name);
         name(a).cmp(&name(b))
     });
-    let mut shared = Shared {
-        same_as: vec![None; items.len()],
-        overlapping: Vec::new(),
-    };
+    let mut shared = Shared::default();
+    room::resize(&mut shared.same_as, items.len(), None)?;
     let mut spans = Vec::new();
     for place in order {
         let Some(item) = items.get(place) else {
             continue;
         };
         let view = &item.view;
-        let Some((storage, span, signs)) = view.identity() else {
+        let Some(bytes) = view.identity() else {
             continue;
         };
+        let (storage, span, _) = bytes;
         if span.length() == 0 {
             continue;
         }
-        let identity = (
-            storage,
-            span,
-            signs,
-            view.dtype(),
-            view.shape().to_vec(),
-            view.strides(),
-        );
+        let identity = (bytes, view.dtype(), view.shape(), view.explicit_strides());
         match first.get(&identity) {
             Some(&kept) => {
                 if let Some(slot) = shared.same_as.get_mut(place) {
@@ -64,24 +61,25 @@ pub(super) fn find(items: &[Item<'_>]) -> Shared {
                 }
             }
             None => {
-                first.insert(identity, place);
-                spans.push((storage, span.start(), span.end(), place));
+                room::insert_key(&mut first, identity, place)?;
+                let span = (storage, span.start(), span.end(), place);
+                room::push(&mut spans, span)?;
             }
         }
     }
-    shared.overlapping = overlapping(spans);
-    shared
+    shared.overlapping = overlapping(spans)?;
+    Ok(shared)
 }
 
 /// Those of the spans that meet another one of the same storage.
-fn overlapping(mut spans: Vec<(u32, u64, u64, usize)>) -> Vec<usize> {
+fn overlapping(mut spans: Vec<(u32, u64, u64, usize)>) -> Result<Vec<usize>> {
     spans.sort_unstable();
     let mut found = Vec::new();
     let mut farthest: Option<(u32, u64, usize)> = None;
     for (storage, start, end, place) in spans {
         match farthest {
             Some((same, reach, earlier)) if same == storage && start < reach => {
-                found.extend([earlier, place]);
+                room::append(&mut found, &[earlier, place])?;
                 if end > reach {
                     farthest = Some((storage, end, place));
                 }
@@ -91,7 +89,7 @@ fn overlapping(mut spans: Vec<(u32, u64, u64, usize)>) -> Vec<usize> {
     }
     found.sort_unstable();
     found.dedup();
-    found
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -101,13 +99,13 @@ mod tests {
     #[test]
     fn spans_meet_only_inside_one_storage() {
         let spans = vec![(0, 0, 8, 0), (0, 8, 16, 1), (1, 4, 12, 2)];
-        assert_eq!(overlapping(spans), [] as [usize; 0]);
+        assert_eq!(overlapping(spans).unwrap(), [] as [usize; 0]);
         let spans = vec![
             (0, 0, 100, 0),
             (0, 10, 20, 1),
             (0, 30, 40, 2),
             (0, 100, 120, 3),
         ];
-        assert_eq!(overlapping(spans), [0, 1, 2]);
+        assert_eq!(overlapping(spans).unwrap(), [0, 1, 2]);
     }
 }

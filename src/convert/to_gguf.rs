@@ -8,7 +8,7 @@ use super::item::Item;
 use super::job::{self, Job};
 use super::options::{ConvertOptions, Converted};
 use super::value::OutputValue;
-use super::{metadata, plan, to_safetensors};
+use super::{metadata, plan, room, to_safetensors};
 use crate::checkpoint::Checkpoint;
 use crate::dtype::{Class, DType};
 use crate::error::{Format, Result};
@@ -72,7 +72,8 @@ pub(super) fn convert<'a>(
     job.run(&watch, |sha256| {
         let mut head = writer.head()?;
         if let Some(end) = digest_ends {
-            GgufWriter::replace_text(&mut head, end, &sha256.join("\n"));
+            let digests = room::join(sha256.iter().map(String::as_str), "\n")?;
+            GgufWriter::replace_text(&mut head, end, &digests);
         }
         Ok(vec![head])
     })?;
@@ -133,8 +134,8 @@ fn metadata(
             Format::Safetensors => metadata::SAFETENSORS,
             _ => "",
         };
-        for (key, value) in metadata::carried(model, converted) {
-            let key = format!("{prefix}{key}");
+        for (key, value) in metadata::carried(model, converted)? {
+            let key = room::join([prefix, &*key], "")?;
             // `format` speaks of a safetensors file.
             let own = prefix.is_empty() && key == "format";
             if !own && !writer.has(&key) {
@@ -145,13 +146,13 @@ fn metadata(
     if !options.provenance {
         return Ok(None);
     }
-    let unknown = job::unknown(model);
+    let unknown = job::unknown(model)?;
     let mut end = None;
-    for (key, value) in metadata::provenance(model, &unknown) {
-        if writer.has(&key) {
+    for (key, value) in metadata::provenance(model, &unknown)? {
+        if writer.has(key) {
             continue;
         }
-        writer.metadata(&key, OutputValue::String(&value))?;
+        writer.metadata(key, OutputValue::String(&value))?;
         if key == metadata::SOURCE_SHA256 {
             end = Some(writer.pair_bytes());
         }

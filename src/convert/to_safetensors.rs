@@ -1,5 +1,6 @@
 //! Any checkpoint as safetensors: one file, or shards with an index.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use super::job::{self, Job};
 use super::metadata::{self, Pairs};
 use super::options::{ConvertOptions, Converted};
 use super::transfer::Placed;
-use super::{header, plan};
+use super::{header, plan, room};
 use crate::bytes::to_u64;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
@@ -23,8 +24,23 @@ const COMPANION: &str = "weighbridge.dtype.";
 /// One file of the output, before it is written.
 struct File<'p, 'a> {
     items: Vec<&'p Item<'a>>,
-    metadata: Pairs,
+    /// What the source says of itself, and what companions were.
+    metadata: Pairs<'p>,
+    /// Removed names of tied weights that this file holds under another one.
+    aliases: Vec<(&'p str, &'p str)>,
     head: Vec<u8>,
+}
+
+/// The index of shards, as `transformers` writes it.
+#[derive(serde::Serialize)]
+struct Index<'f> {
+    metadata: IndexMetadata,
+    weight_map: BTreeMap<&'f str, Cow<'f, str>>,
+}
+
+#[derive(serde::Serialize)]
+struct IndexMetadata {
+    total_size: u64,
 }
 
 pub(super) fn convert<'a>(
@@ -38,28 +54,31 @@ pub(super) fn convert<'a>(
     let place = |view| plan::in_safetensors(options, view);
     let alias = !options.clone_shared;
     let items = plan::items(options, model, views, alias, &mut converted, place)?;
-    let carried = metadata::carried(model, &mut converted);
-    let unknown = job::unknown(model);
+    let carried = metadata::carried(model, &mut converted)?;
+    let aliases = std::mem::take(&mut converted.aliases);
+    let unknown = job::unknown(model)?;
 
-    let groups = split(&items, options.shard_bytes);
-    let paths = names(path, groups.len());
+    let groups = split(&items, options.shard_bytes)?;
+    let paths = names(path, groups.len())?;
     let mut files = Vec::new();
     for group in groups {
-        files.push(File::new(
-            group, options, model, &carried, &unknown, &converted,
-        )?);
+        let mut file = File::new(group, &carried, &aliases)?;
+        file.head = file.head_with(options, model, &unknown)?;
+        room::push(&mut files, file)?;
     }
-    let index = (files.len() > 1).then(|| index(path, &paths, &files));
-    let index = match index {
-        Some((path, text)) => Some((Target::new(&path, options.replace)?, text?)),
-        None => None,
+    let index = match files.len() > 1 {
+        true => {
+            let (path, text) = index(path, &paths, &files)?;
+            Some((Target::new(&path, options.replace)?, text))
+        }
+        false => None,
     };
     let mut pending = Vec::new();
     for (path, file) in paths.iter().zip(&files) {
         let target = Target::new(path, options.replace)?;
-        pending.push(Pending::create(target, file.length())?);
+        room::push(&mut pending, Pending::create(target, file.length())?)?;
     }
-    let placed = placed(&files);
+    let placed = placed(&files)?;
     converted.tensors = placed.len();
     converted.tensor_bytes = placed.iter().map(|placed| placed.item.bytes).sum();
 
@@ -73,11 +92,13 @@ pub(super) fn convert<'a>(
         files: &pending,
     };
     job.run(&watch, |sha256| {
-        let heads = files
-            .iter()
-            .map(|file| file.head_with(options, model, sha256));
-        heads.collect()
+        let mut heads = Vec::new();
+        for file in &files {
+            room::push(&mut heads, file.head_with(options, model, sha256)?)?;
+        }
+        Ok(heads)
     })?;
+    converted.aliases = aliases;
     converted.verified = options.verify;
     converted.files = publish(pending, index)?;
     Ok(converted)
@@ -91,7 +112,10 @@ pub(super) fn publish(
 ) -> Result<Vec<PathBuf>> {
     // Open files are not freed, which takes longer than everything below: traced, 1 instead of 30 milliseconds
     // without an index for three shards of 8 MiB.
-    let old: Vec<_> = pending.iter().map(Pending::open_old).collect();
+    let old = room::list(pending.iter().map(Pending::open_old))?;
+    let mut files = Vec::new();
+    // So that nothing but the file system can fail between the first name and the last.
+    room::reserve(&mut files, pending.len().saturating_add(1))?;
     if let Some((target, text)) = index {
         let path = target.path().to_path_buf();
         let in_file = |error| Error::io(error).in_file(&path);
@@ -99,9 +123,8 @@ pub(super) fn publish(
         atomic::write_at(index.file(), &text, 0).map_err(in_file)?;
         index.sync()?;
         index.remove_old().map_err(in_file)?;
-        pending.push(index);
+        room::push(&mut pending, index)?;
     }
-    let mut files = Vec::new();
     for pending in pending {
         match pending.publish() {
             Ok(path) => files.push(path),
@@ -123,49 +146,59 @@ pub(super) fn publish(
 }
 
 impl<'p, 'a> File<'p, 'a> {
+    /// Without its head, which [`head_with`](Self::head_with) gives.
     fn new(
         mut items: Vec<&'p Item<'a>>,
-        options: &ConvertOptions,
-        model: &Checkpoint,
-        carried: &Pairs,
-        sha256: &[String],
-        converted: &Converted,
+        carried: &'p Pairs<'_>,
+        aliases: &'p [(String, String)],
     ) -> Result<Self> {
         header::sort(&mut items);
-        let mut metadata = metadata::of_safetensors(options, model, carried, sha256);
+        let pairs = carried.iter();
+        let mut metadata: Pairs<'p> = pairs
+            .map(|(key, value)| (Cow::Borrowed(&**key), Cow::Borrowed(&**value)))
+            .collect();
+        let mut held = HashSet::new();
         for item in &items {
             if let Some(dtype) = item.companion_of() {
-                let key = format!("{COMPANION}{}", item.name);
-                metadata.insert(key, dtype.to_owned());
+                let key = room::join([COMPANION, &item.name], "")?;
+                metadata.insert(key.into(), dtype.into());
             }
+            room::insert(&mut held, &*item.name)?;
         }
-        let held: HashSet<&str> = items.iter().map(|item| &*item.name).collect();
-        for (removed, kept) in &converted.aliases {
-            if held.contains(kept.as_str()) {
-                // As the official writer: a key that is taken stays what it is.
-                let entry = metadata.entry(removed.clone());
-                entry.or_insert_with(|| kept.clone());
-            }
-        }
-        let head = header::build(&items, &metadata)?;
+        let here = aliases
+            .iter()
+            .filter(|(_, kept)| held.contains(kept.as_str()))
+            .map(|(removed, kept)| (removed.as_str(), kept.as_str()));
         Ok(Self {
+            aliases: room::list(here)?,
             items,
             metadata,
-            head,
+            head: Vec::new(),
         })
     }
 
-    /// The header with the digests of the source; its length stays the same.
+    /// The header with the digests of the source: of the same length whatever they are.
+    ///
+    /// Where keys are the same, the caller's pairs win over where the file comes from, and that over the source's.
     fn head_with(
         &self,
         options: &ConvertOptions,
         model: &Checkpoint,
         sha256: &[String],
     ) -> Result<Vec<u8>> {
-        let mut metadata = self.metadata.clone();
+        let pairs = self.metadata.iter();
+        let mut metadata: BTreeMap<&str, &str> =
+            pairs.map(|(key, value)| (&**key, &**value)).collect();
+        let provenance;
         if options.provenance {
-            metadata.extend(metadata::provenance(model, sha256));
-            metadata.extend(options.metadata.iter().cloned());
+            provenance = metadata::provenance(model, sha256)?;
+            metadata.extend(provenance.iter().map(|(key, value)| (*key, &**value)));
+        }
+        let own = options.metadata.iter();
+        metadata.extend(own.map(|(key, value)| (key.as_str(), value.as_str())));
+        for &(removed, kept) in &self.aliases {
+            // As the official writer: a key that is taken stays what it is.
+            metadata.entry(removed).or_insert(kept);
         }
         header::build(&self.items, &metadata)
     }
@@ -181,25 +214,26 @@ impl<'p, 'a> File<'p, 'a> {
     }
 }
 
-fn placed<'p, 'a>(files: &[File<'p, 'a>]) -> Vec<Placed<'p, 'a>> {
+fn placed<'p, 'a>(files: &[File<'p, 'a>]) -> Result<Vec<Placed<'p, 'a>>> {
     let mut placed = Vec::new();
     for (number, file) in files.iter().enumerate() {
         let mut offset = to_u64(file.head.len());
         for &item in &file.items {
-            placed.push(Placed {
+            let here = Placed {
                 item,
                 file: number,
                 offset,
-            });
+            };
+            room::push(&mut placed, here)?;
             offset = offset.saturating_add(item.bytes);
         }
     }
-    placed
+    Ok(placed)
 }
 
 /// Distributes tensors over files as Hugging Face's libraries do: in their order, a new file before one
 /// would exceed `most` bytes.
-fn split<'p, 'a>(items: &'p [Item<'a>], most: Option<u64>) -> Vec<Vec<&'p Item<'a>>> {
+fn split<'p, 'a>(items: &'p [Item<'a>], most: Option<u64>) -> Result<Vec<Vec<&'p Item<'a>>>> {
     let most = most.unwrap_or(u64::MAX);
     let mut groups: Vec<Vec<&Item<'_>>> = vec![Vec::new()];
     let mut bytes: u64 = 0;
@@ -208,20 +242,20 @@ fn split<'p, 'a>(items: &'p [Item<'a>], most: Option<u64>) -> Vec<Vec<&'p Item<'
         if let Some(group) = groups.last_mut()
             && (with <= most || group.is_empty())
         {
-            group.push(item);
+            room::push(group, item)?;
             bytes = with;
             continue;
         }
-        groups.push(vec![item]);
+        room::push(&mut groups, vec![item])?;
         bytes = item.bytes;
     }
-    groups
+    Ok(groups)
 }
 
 /// `model.safetensors`, or `model-00001-of-00002.safetensors` and so on.
-fn names(path: &Path, count: usize) -> Vec<PathBuf> {
+fn names(path: &Path, count: usize) -> Result<Vec<PathBuf>> {
     if count <= 1 {
-        return vec![path.to_path_buf()];
+        return Ok(vec![path.to_path_buf()]);
     }
     let extension = path.extension().unwrap_or("safetensors".as_ref());
     let numbers = 1..=count;
@@ -231,31 +265,27 @@ fn names(path: &Path, count: usize) -> Vec<PathBuf> {
         name.push(extension);
         path.with_file_name(name)
     };
-    numbers.map(name).collect()
+    room::list(numbers.map(name))
 }
 
-/// Path and text of the index, as `transformers` writes it.
-fn index(path: &Path, paths: &[PathBuf], files: &[File<'_, '_>]) -> (PathBuf, Result<Vec<u8>>) {
-    let mut map = BTreeMap::new();
+/// Path and text of the index.
+fn index(path: &Path, paths: &[PathBuf], files: &[File<'_, '_>]) -> Result<(PathBuf, Vec<u8>)> {
+    let mut weight_map = BTreeMap::new();
     for (path, file) in paths.iter().zip(files) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         for item in &file.items {
-            map.insert(&*item.name, name.clone());
+            weight_map.insert(&*item.name, name.clone());
         }
     }
-    let size: u64 = files.iter().map(File::tensor_bytes).sum();
-    let index = serde_json::json!({
-        "metadata": { "total_size": size },
-        "weight_map": map,
-    });
-    let text = serde_json::to_vec_pretty(&index).map(|mut text| {
-        text.push(b'\n');
-        text
-    });
+    let total_size = files.iter().map(File::tensor_bytes).sum();
+    let index = Index {
+        metadata: IndexMetadata { total_size },
+        weight_map,
+    };
+    let mut text = Vec::new();
+    room::pretty_json(&mut text, &index)?;
+    room::append(&mut text, b"\n")?;
     let mut name = OsString::from(path.file_name().unwrap_or_default());
     name.push(".index.json");
-    (
-        path.with_file_name(name),
-        text.map_err(|error| Error::io(error.into())),
-    )
+    Ok((path.with_file_name(name), text))
 }

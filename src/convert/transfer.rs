@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::atomic::{self, Pending};
 use super::crew::{self, Aside, Meter, Scratch};
 use super::item::{Item, Part, Parts};
+use super::room;
 use crate::bytes::{to_u64, to_usize};
 use crate::checkpoint::{Checkpoint, OpenOptions};
 use crate::error::{Context, Error, Result};
@@ -158,11 +159,10 @@ impl Sink<'_> {
                 for placed in *list {
                     // Padding between two tensors is zero.
                     let before = to_usize(placed.offset.saturating_sub(start));
-                    collected.resize(before.unwrap_or_default(), 0);
+                    room::resize(collected, before.unwrap_or_default(), 0)?;
                     for part in placed.item.parts() {
                         placed.item.produce(&part, values, encoded, |bytes| {
-                            collected.extend_from_slice(bytes);
-                            Ok(())
+                            room::append(collected, bytes)
                         })?;
                     }
                 }
@@ -175,7 +175,7 @@ impl Sink<'_> {
                 let mut at = placed.offset.saturating_add(place);
                 placed.item.produce(part, values, encoded, |bytes| {
                     if bytes.len() < COLLECTED_BYTES {
-                        collected.extend_from_slice(bytes);
+                        room::append(collected, bytes)?;
                         if collected.len() >= COLLECTED_BYTES {
                             at = self.flush(collected, at)?;
                         }
@@ -252,7 +252,7 @@ pub(super) fn reopen(placed: &[Placed<'_, '_>], files: &[Pending]) -> Result<Vec
         if model.len() != expected {
             return Err(differs().in_file(pending.path()));
         }
-        written.push(model);
+        room::push(&mut written, model)?;
     }
     for placed in placed {
         let tensor = find(placed, &written)?;

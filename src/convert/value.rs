@@ -1,5 +1,7 @@
 //! Metadata values to be written, in GGUF's encoding.
 
+use super::room;
+use crate::bytes::to_u64;
 use crate::error::{Caller, Error, Format, Result};
 use crate::index::{Value, ValueType};
 
@@ -27,36 +29,37 @@ pub enum OutputValue<'a> {
 
 impl OutputValue<'_> {
     /// Appends type and value, little-endian.
+    ///
+    /// # Errors
+    /// `Caller` for an array of arrays; `Io` if there is no memory for the bytes.
     pub(super) fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
         match *self {
-            Self::U32(number) => return encode_value(Value::U32(number), out),
-            Self::U64(number) => return encode_value(Value::U64(number), out),
-            Self::I32(number) => return encode_value(Value::I32(number), out),
-            Self::F32(number) => return encode_value(Value::F32(number), out),
-            Self::Bool(truth) => return encode_value(Value::Bool(truth.into()), out),
-            Self::Copied(value) => return encode_value(value, out),
+            Self::U32(number) => encode_value(Value::U32(number), out),
+            Self::U64(number) => encode_value(Value::U64(number), out),
+            Self::I32(number) => encode_value(Value::I32(number), out),
+            Self::F32(number) => encode_value(Value::F32(number), out),
+            Self::Bool(truth) => encode_value(Value::Bool(truth.into()), out),
+            Self::Copied(value) => encode_value(value, out),
             Self::String(text) => {
-                code(ValueType::String, out);
-                string(text.as_bytes(), out);
+                code(ValueType::String, out)?;
+                string(text.as_bytes(), out)
             }
             Self::Strings(texts) => {
-                code(ValueType::Array, out);
-                code(ValueType::String, out);
-                out.extend(crate::bytes::to_u64(texts.len()).to_le_bytes());
-                for text in texts {
-                    string(text.as_bytes(), out);
-                }
+                code(ValueType::Array, out)?;
+                code(ValueType::String, out)?;
+                room::append(out, &to_u64(texts.len()).to_le_bytes())?;
+                texts
+                    .iter()
+                    .try_for_each(|text| string(text.as_bytes(), out))
             }
         }
-        Ok(())
     }
 }
 
 fn encode_value(value: Value<'_>, out: &mut Vec<u8>) -> Result<()> {
-    code(value.value_type(), out);
+    code(value.value_type(), out)?;
     let Value::Array(array) = value else {
-        scalar(value, out);
-        return Ok(());
+        return scalar(value, out);
     };
     if array.value_type() == ValueType::Array {
         return Err(Error::caller(Caller::DoesNotFit {
@@ -65,38 +68,39 @@ fn encode_value(value: Value<'_>, out: &mut Vec<u8>) -> Result<()> {
             format: Format::Gguf,
         }));
     }
-    code(array.value_type(), out);
-    out.extend(array.len().to_le_bytes());
-    for element in array.iter() {
-        scalar(element, out);
-    }
-    Ok(())
+    code(array.value_type(), out)?;
+    room::append(out, &array.len().to_le_bytes())?;
+    array.iter().try_for_each(|element| scalar(element, out))
 }
 
 /// The code of a type: its place in the specification's list.
-fn code(value_type: ValueType, out: &mut Vec<u8>) {
-    out.extend(value_type.code().to_le_bytes());
+fn code(value_type: ValueType, out: &mut Vec<u8>) -> Result<()> {
+    room::append(out, &value_type.code().to_le_bytes())
 }
 
-pub(super) fn string(bytes: &[u8], out: &mut Vec<u8>) {
-    out.extend(crate::bytes::to_u64(bytes.len()).to_le_bytes());
-    out.extend(bytes);
+/// Length and bytes.
+///
+/// # Errors
+/// `Io` if there is no memory for them.
+pub(super) fn string(bytes: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    room::append(out, &to_u64(bytes.len()).to_le_bytes())?;
+    room::append(out, bytes)
 }
 
 /// Anything but an array, without its type.
-fn scalar(value: Value<'_>, out: &mut Vec<u8>) {
+fn scalar(value: Value<'_>, out: &mut Vec<u8>) -> Result<()> {
     match value {
-        Value::U8(number) | Value::Bool(number) => out.push(number),
-        Value::I8(number) => out.push(number.cast_unsigned()),
-        Value::U16(number) => out.extend(number.to_le_bytes()),
-        Value::I16(number) => out.extend(number.to_le_bytes()),
-        Value::U32(number) => out.extend(number.to_le_bytes()),
-        Value::I32(number) => out.extend(number.to_le_bytes()),
-        Value::F32(number) => out.extend(number.to_le_bytes()),
-        Value::U64(number) => out.extend(number.to_le_bytes()),
-        Value::I64(number) => out.extend(number.to_le_bytes()),
-        Value::F64(number) => out.extend(number.to_le_bytes()),
+        Value::U8(number) | Value::Bool(number) => room::push(out, number),
+        Value::I8(number) => room::push(out, number.cast_unsigned()),
+        Value::U16(number) => room::append(out, &number.to_le_bytes()),
+        Value::I16(number) => room::append(out, &number.to_le_bytes()),
+        Value::U32(number) => room::append(out, &number.to_le_bytes()),
+        Value::I32(number) => room::append(out, &number.to_le_bytes()),
+        Value::F32(number) => room::append(out, &number.to_le_bytes()),
+        Value::U64(number) => room::append(out, &number.to_le_bytes()),
+        Value::I64(number) => room::append(out, &number.to_le_bytes()),
+        Value::F64(number) => room::append(out, &number.to_le_bytes()),
         Value::String(text) => string(text.as_bytes(), out),
-        Value::Array(_) => {}
+        Value::Array(_) => Ok(()),
     }
 }

@@ -326,6 +326,12 @@ impl<'a> TensorView<'a> {
         own.then(|| (self.storage(), self.span, self.entry.signs()))
     }
 
+    /// Elements between neighbours along each dimension; `None` where they lie side by side in row-major order.
+    #[cfg(feature = "convert")]
+    pub(crate) fn explicit_strides(&self) -> Option<&[usize]> {
+        self.strides.as_deref()
+    }
+
     /// Fails if the elements repeat (stride 0) and their copy would exceed the limit for that.
     #[cfg(feature = "convert")]
     pub(crate) fn expect_bounded(&self) -> Result<()> {

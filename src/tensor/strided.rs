@@ -88,6 +88,10 @@ impl TensorView<'_> {
         }
         let mut chunk = Vec::new();
         layout.slabs(CHUNK_BYTES, |slab| {
+            let more = slab.length.saturating_sub(chunk.len());
+            chunk
+                .try_reserve_exact(more)
+                .map_err(|_| Error::out_of_memory())?;
             chunk.resize(slab.length, 0);
             layout.gather(slab, raw, &mut chunk)?;
             fixes.apply(&mut chunk);

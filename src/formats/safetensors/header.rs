@@ -348,6 +348,7 @@ impl<'a> Reader<'a, '_> {
         let mut first = true;
         while self.tokens.item(&mut first)? {
             let dimension = self.unsigned("a dimension")?;
+            self.budget.grow(&mut self.shape)?;
             self.shape.push(dimension);
             // Checked here, not in the builder: a rank bomb must not fill the list first.
             let rank = to_u64(self.shape.len());

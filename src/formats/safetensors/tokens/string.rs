@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Tokens;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 const CONTROL: &str = "control character (\\u0000-\\u001F) found while parsing a string";
 
@@ -65,7 +65,11 @@ impl<'a> Tokens<'a> {
     fn text_with_escapes(&mut self, mut start: usize) -> Result<String> {
         let mut text = String::new();
         loop {
-            text.push_str(self.json.get(start..self.at).unwrap_or_default());
+            let plain = self.json.get(start..self.at).unwrap_or_default();
+            // And the longest character.
+            text.try_reserve(plain.len().saturating_add(4))
+                .map_err(|_| Error::out_of_memory())?;
+            text.push_str(plain);
             match self.byte()? {
                 b'"' => return Ok(text),
                 b'\\' => text.push(self.escaped_char()?),
