@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Replays all seeds, then fuzzes: `fuzz/run.sh SECONDS [TARGET…]`; every target if none is named.
 #
-# Without a sanitizer, for volume, on whatever compiler is the default; overflow checks and debug assertions
-# are on. For depth: `cargo +nightly fuzz run TARGET` adds AddressSanitizer. Seeds are the test files
+# Without a sanitizer, for volume, on whatever compiler is the default; for depth, with `SANITIZER=address`, which
+# needs a nightly compiler. Overflow checks and debug assertions are on in both. Seeds are the test files
 # themselves, and what fuzzing added to them, `fuzz/seeds/TARGET` (see `minimise.sh`).
 #
 # FUZZ_JOBS targets run at a time (2). MAX_LEN bounds the inputs, in bytes (65536): small ones are run more
@@ -15,7 +15,7 @@ shift
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(all_targets)
 
-cargo fuzz build -s none
+cargo fuzz build -s "$sanitizer"
 work=$(mktemp -d -p "$memory")
 trap 'rm -rf "$work"' EXIT
 

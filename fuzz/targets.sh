@@ -1,6 +1,11 @@
 # What the scripts of this folder share: the targets, where they are built, what their seeds are.
 
-binaries=target/$(rustc -vV | sed -n 's/^host: //p')/release
+# For depth, `SANITIZER=address` (or thread, memory): built beside the others, by a nightly compiler, which has them.
+sanitizer=${SANITIZER:-none}
+if [ "$sanitizer" != none ]; then
+    export RUSTUP_TOOLCHAIN=${NIGHTLY:-nightly} CARGO_TARGET_DIR=target/$sanitizer
+fi
+binaries=${CARGO_TARGET_DIR:-target}/$(rustc -vV | sed -n 's/^host: //p')/release
 # Files that targets write stand in memory where there is such a file system.
 memory=$([ -d /dev/shm ] && echo /dev/shm || echo "${TMPDIR:-/tmp}")
 

@@ -1,5 +1,5 @@
 //! One large allocation fails, or all from one on: an error, or the same result, never an abort. For opening,
-//! scanning, parsing JSON, loading and copying tensors; a conversion's own lists may still abort.
+//! scanning, parsing JSON, loading and copying tensors, and converting.
 //!
 //! Input: what kind of file, how often its part is repeated, which allocation fails, what is done with the
 //! file. `SHOW_FAILED_ALLOCATIONS=1` prints where the allocation was asked for.
@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
+use weighbridge::convert::ConvertOptions;
 use weighbridge::formats::json::Json;
 use weighbridge::limits::Budget;
 use weighbridge::{Checkpoint, ErrorKind, Limits, Result, Scanner};
@@ -16,7 +17,7 @@ use weighbridge_fuzz::builders::tar;
 use weighbridge_fuzz::builders::torch::{checkpoint, dict, int, pickle, storage, tensor, text};
 use weighbridge_fuzz::builders::zip::{Zip, deflated, entry};
 use weighbridge_fuzz::generate::Maker;
-use weighbridge_fuzz::{heap, using};
+use weighbridge_fuzz::{files, heap, using};
 
 #[global_allocator]
 static ALLOCATOR: heap::Watched = heap::Watched;
@@ -29,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
     let kind = maker.below(10);
     let times = 1 << maker.below(13);
     let file: Arc<[u8]> = file(kind, times).into();
-    let work = maker.below(4);
+    let work = maker.below(6);
     let failing = maker.below(24);
     let after = maker.coin();
     let (whole, _) = heap::failing(LARGE_BYTES, usize::MAX, false, || run(&file, work));
@@ -38,6 +39,8 @@ fuzz_target!(|data: &[u8]| {
         (whole, Ok(result)) if seen <= failing => {
             assert_eq!(whole.expect("nothing failed"), result);
         }
+        // What cannot be done with memory cannot be done without.
+        (Err(whole), Err(error)) if whole.kind() == error.kind() => {}
         (_, Err(error)) if seen > failing => {
             let kinds = [
                 ErrorKind::Io,
@@ -152,9 +155,19 @@ fn run(file: &Arc<[u8]>, work: usize) -> Result<usize> {
     match work {
         0 => open().map(|model| model.len()),
         1 => Ok(Scanner::new().bytes(file).findings.as_slice().len()),
-        2 => Json::parse(file, &mut Budget::default()).map(|json| json.root().items().count()),
+        2 => convert(&open()?, "a.safetensors"),
+        3 => convert(&open()?, "a.gguf"),
+        4 => Json::parse(file, &mut Budget::default()).map(|json| json.root().items().count()),
         _ => read_all(&open()?),
     }
+}
+
+/// Writes the tensors that the format can hold.
+fn convert(model: &Checkpoint, name: &str) -> Result<usize> {
+    let options = ConvertOptions::new().overwrite(true).skip_absent(true);
+    let path = files::folder().join(name);
+    let converted = options.convert(model, path, None)?;
+    Ok(converted.tensors + converted.aliases.len() + converted.left_out.len())
 }
 
 /// Loads, copies and decodes; what the caller provides is small.
