@@ -7,7 +7,7 @@ mod support;
 use std::path::Path;
 
 use support::gguf::Gguf;
-use weighbridge::{Checkpoint, Error, ErrorKind, OpenOptions, Result};
+use weighbridge::{Checkpoint, Error, ErrorKind, Limits, OpenOptions, Result};
 
 const COUNT: u64 = 3;
 
@@ -205,6 +205,12 @@ fn a_count_of_millions_opens_no_files() {
     std::fs::write(&path, file.build()).unwrap();
     let error = weighbridge::open(&path).unwrap_err();
     assert_eq!(error.as_limit(), Some(("shards", 4_000_000_000, 10_000)));
+    // Without a limit, the first file that is missing.
+    let trusting = OpenOptions::new().limits(Limits::trusted());
+    let error = trusting.open(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    let missing = folder.path().join("m-00002-of-4000000000.gguf");
+    assert_eq!(error.file(), Some(&*missing));
 }
 
 #[test]

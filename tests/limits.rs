@@ -136,6 +136,13 @@ fn a_view_of_2_to_40_elements_costs_nothing_until_it_is_copied() {
         assert_eq!(tensor.elements(), 1 << 40);
         let error = tensor.for_each_chunk(|_| Ok(())).unwrap_err();
         assert_eq!(error.as_limit(), Some(("expanded_bytes", 4 << 40, 1 << 30)));
+        // Neither by rows, nor by elements of one row.
+        for part in [tensor.clone(), tensor.narrow(0, ..1 << 10).unwrap()] {
+            let error = part.difference(&part).unwrap_err();
+            assert_eq!(error.as_limit().unwrap().0, "expanded_bytes");
+            let error = part.has_same_elements(&part).unwrap_err();
+            assert_eq!(error.as_limit().unwrap().0, "expanded_bytes");
+        }
         let corner = tensor.narrow(0, 7..9).unwrap().narrow(1, ..3).unwrap();
         let mut values = [0.0_f32; 6];
         corner.dequantize_into(&mut values).unwrap();

@@ -4,6 +4,7 @@
 
 mod buffer;
 mod cursor;
+pub(crate) mod room;
 mod span;
 mod utf8;
 

@@ -13,6 +13,7 @@ use std::path::Path;
 use super::folder::{self, Model};
 use super::open::Opening;
 use super::{Checkpoint, Opened};
+use crate::bytes::room;
 use crate::error::{Error, Format, Result};
 use crate::formats::json::Json;
 use crate::index::{Builder, Moved};
@@ -44,7 +45,7 @@ pub(super) fn open(opening: &Opening<'_>, folder: &Path, path: &Path) -> Result<
             continue;
         }
         let place = opening.contained_folder(folder, name).map_err(in_index)?;
-        opened.extend(open_one(opening, &place, name)?);
+        room::extend(&mut opened, open_one(opening, &place, name)?)?;
     }
     let format = opened.first().map(|first: &Opened| first.parsed.format);
     let format = format.ok_or_else(|| in_index(Error::missing("weights of", "any component")))?;
@@ -61,10 +62,7 @@ fn open_one(opening: &Opening<'_>, folder: &Path, name: &str) -> Result<Vec<Open
     }
     let opened = match folder::only_model(opening, folder)? {
         Model::File(path) => opening.open_files(&path)?.1,
-        Model::Shards(folder, names) => {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            opening.open_all(&folder, &names, false)?
-        }
+        Model::Shards(folder, names) => opening.open_all(&folder, &names, false)?,
         // A pipeline is not a component of another: nothing here calls itself.
         Model::Components(path) => {
             let error = Error::unsupported("a pipeline inside a pipeline:", path.display());
@@ -72,10 +70,11 @@ fn open_one(opening: &Opening<'_>, folder: &Path, name: &str) -> Result<Vec<Open
         }
     };
     let prefix = format!("{name}/");
-    let renamed = opened
-        .into_iter()
-        .map(|opened| renamed(opening, opened, &prefix));
-    renamed.collect()
+    let mut files = Vec::new();
+    for opened in opened {
+        room::push(&mut files, renamed(opening, opened, &prefix)?)?;
+    }
+    Ok(files)
 }
 
 fn renamed(opening: &Opening<'_>, mut opened: Opened, prefix: &str) -> Result<Opened> {

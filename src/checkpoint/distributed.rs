@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::open::Opening;
 use super::{Checkpoint, Opened, PieceAt};
-use crate::bytes::{Span, to_u64};
+use crate::bytes::{Span, room, to_u64};
 use crate::error::{Context, Error, Format, Malformed, Result};
 use crate::formats::torch::distributed::{self, Chunk, Plan, Planned, Stored};
 use crate::formats::{Parsed, torch};
@@ -46,11 +46,14 @@ pub(super) fn open(opening: &Opening<'_>, folder: &Path) -> Result<Checkpoint> {
         file,
         parsed,
     }];
-    let mut pieces: Vec<Vec<PieceAt>> = joined
-        .iter()
-        .map(|&tensor| Vec::with_capacity(plan.tensors.get(tensor).map_or(0, |t| t.chunks.len())))
-        .collect();
-    for (name, items) in by_file(&plan, &joined) {
+    let mut pieces: Vec<Vec<PieceAt>> = Vec::new();
+    for &tensor in &joined {
+        let mut places = Vec::new();
+        let chunks = plan.tensors.get(tensor).map_or(0, |t| t.chunks.len());
+        room::reserve(&mut places, chunks).map_err(in_file)?;
+        room::push(&mut pieces, places).map_err(in_file)?;
+    }
+    for (name, items) in by_file(&plan, &joined).map_err(in_file)? {
         let (path, file) = opening
             .contained(folder, name)
             .map_err(|error| in_file(error.at(0)))?;
@@ -59,7 +62,8 @@ pub(super) fn open(opening: &Opening<'_>, folder: &Path) -> Result<Checkpoint> {
         let one = opening
             .source(file)
             .and_then(|file| open_file(opening, &path, file, items, shard, &mut pieces));
-        opened.push(one.map_err(|error| error.in_file(&path))?);
+        let one = one.map_err(|error| error.in_file(&path))?;
+        room::push(&mut opened, one)?;
     }
     Checkpoint::join(
         Format::TorchDistributed,
@@ -75,11 +79,9 @@ fn describe(opening: &Opening<'_>, plan: &Plan) -> Result<(Parsed, Vec<usize>)> 
     let mut builder = Builder::new();
     let mut joined = Vec::new();
     for (place, tensor) in plan.tensors.iter().enumerate() {
-        let boxes: Vec<(&[usize], &[usize])> = tensor
-            .chunks
-            .iter()
-            .map(|chunk| (chunk.offsets.as_slice(), chunk.sizes.as_slice()))
-            .collect();
+        let chunks = tensor.chunks.iter();
+        let boxes: Vec<(&[usize], &[usize])> = budget
+            .collect(chunks.map(|chunk| (chunk.offsets.as_slice(), chunk.sizes.as_slice())))?;
         if !covers(&tensor.shape, &boxes) {
             let found = "with gaps or overlaps";
             let error = Error::unexpected("the chunks", found, "an exact cover of the tensor");
@@ -91,7 +93,7 @@ fn describe(opening: &Opening<'_>, plan: &Plan) -> Result<(Parsed, Vec<usize>)> 
         if is_whole(tensor) {
             continue;
         }
-        let shape: Vec<u64> = tensor.shape.iter().copied().map(to_u64).collect();
+        let shape: Vec<u64> = room::list(tensor.shape.iter().copied().map(to_u64))?;
         let draft = Draft {
             name: &tensor.name,
             dtype: tensor.dtype,
@@ -100,7 +102,7 @@ fn describe(opening: &Opening<'_>, plan: &Plan) -> Result<(Parsed, Vec<usize>)> 
             ..Draft::default()
         };
         builder.push(&draft, &mut budget)?;
-        joined.push(place);
+        room::push(&mut joined, place)?;
     }
     builder.findings(plan.findings.clone());
     let index = builder.finish(&[], &mut budget)?;
@@ -117,27 +119,31 @@ fn is_whole(tensor: &Planned) -> bool {
     matches!(tensor.chunks.as_slice(), [_])
 }
 
+/// What the files hold, by their names.
+type ByFile<'p> = BTreeMap<&'p str, Vec<(&'p Stored, Item<'p>)>>;
+
 /// What each file holds: values and whole tensors first, in the order of their bytes.
-fn by_file<'p>(plan: &'p Plan, joined: &[usize]) -> BTreeMap<&'p str, Vec<(&'p Stored, Item<'p>)>> {
+fn by_file<'p>(plan: &'p Plan, joined: &[usize]) -> Result<ByFile<'p>> {
     let mut files: BTreeMap<&str, Vec<(&Stored, Item<'_>)>> = BTreeMap::new();
     let mut add = |stored: &'p Stored, item| {
-        files.entry(&stored.file).or_default().push((stored, item));
+        let items = files.entry(&stored.file).or_default();
+        room::push(items, (stored, item))
     };
     for (name, stored) in &plan.values {
-        add(stored, Item::Value(name));
+        add(stored, Item::Value(name))?;
     }
     for tensor in plan.tensors.iter().filter(|tensor| is_whole(tensor)) {
         for chunk in &tensor.chunks {
-            add(&chunk.stored, Item::Whole(tensor, chunk));
+            add(&chunk.stored, Item::Whole(tensor, chunk))?;
         }
     }
     for (place, &tensor) in joined.iter().enumerate() {
         let chunks = plan.tensors.get(tensor).map(|tensor| &tensor.chunks);
         for (number, chunk) in chunks.into_iter().flatten().enumerate() {
-            add(&chunk.stored, Item::Chunk(place, number, chunk));
+            add(&chunk.stored, Item::Chunk(place, number, chunk))?;
         }
     }
-    files
+    Ok(files)
 }
 
 /// Opens one file, and notes where its chunks are.
@@ -181,16 +187,16 @@ fn open_file(
             buffers: u32::try_from(inflated.len()).unwrap_or(u32::MAX),
         };
         builder.absorb(&parsed.index, bytes, moved, &mut budget)?;
-        inflated.append(&mut parsed.inflated);
+        room::extend(&mut inflated, parsed.inflated.drain(..))?;
         match item {
             Item::Chunk(tensor, _, chunk) => {
                 if let Some(pieces) = pieces.get_mut(tensor) {
-                    let offsets = chunk.offsets.clone();
-                    pieces.push(PieceAt {
+                    let piece = PieceAt {
                         shard,
                         position,
-                        offsets,
-                    });
+                        offsets: chunk.offsets.clone(),
+                    };
+                    room::push(pieces, piece)?;
                 }
             }
             _ => visible = builder.len(),

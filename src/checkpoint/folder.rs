@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::open::Opening;
 use super::{Checkpoint, components, distributed};
-use crate::bytes::to_u64;
+use crate::bytes::{room, to_u64};
 use crate::error::{Caller, Error, ErrorKind, Format, Result};
 use crate::formats::json::Json;
 use crate::limits::Limit;
@@ -51,7 +51,6 @@ pub(super) fn open(opening: &Opening<'_>, folder: &Path) -> Result<Checkpoint> {
     match only_model(opening, folder)? {
         Model::File(path) => opening.open(&path),
         Model::Shards(folder, names) => {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let opened = opening.open_all(&folder, &names, false)?;
             let format = opened.first().map(|first| first.parsed.format);
             let format = format.unwrap_or(Format::ShardIndex);
@@ -69,7 +68,7 @@ pub(super) fn only_model(opening: &Opening<'_>, folder: &Path) -> Result<Model> 
         (last, _) => {
             let found = found.into_iter().chain(last).map(|(name, _)| name);
             let error = Error::caller(Caller::NotOneModel {
-                found: found.collect(),
+                found: room::list(found)?,
             });
             Err(error.in_file(folder))
         }
@@ -82,15 +81,16 @@ pub(super) fn models(opening: &Opening<'_>, folder: &Path) -> Result<Vec<(String
     let mut found = Vec::new();
     if names.iter().any(|name| name == components::INDEX) {
         let path = folder.join(components::INDEX);
-        found.push((components::INDEX.to_owned(), Model::Components(path)));
+        room::push(
+            &mut found,
+            (components::INDEX.to_owned(), Model::Components(path)),
+        )?;
     }
     let indexes = indexes(opening, folder, &names)?;
     let of_kind = |pickles: bool| -> Result<Vec<(String, Model)>> {
         let endings = if pickles { PICKLES } else { &[".safetensors"] };
-        let indexes: Vec<&ShardIndex> = indexes
-            .iter()
-            .filter(|index| index.pickles == pickles)
-            .collect();
+        let of_kind = indexes.iter().filter(|index| index.pickles == pickles);
+        let indexes: Vec<&ShardIndex> = room::list(of_kind)?;
         let files = names.iter().filter(|name| {
             let is_one = endings.iter().any(|ending| name.ends_with(ending));
             let beside = pickles && BESIDE.iter().any(|prefix| name.starts_with(prefix));
@@ -98,19 +98,20 @@ pub(super) fn models(opening: &Opening<'_>, folder: &Path) -> Result<Vec<(String
             is_one && !beside && !listed
         });
         let mut found = sets(folder, files)?;
-        found.extend(indexes.iter().map(|index| {
+        for index in &indexes {
             let path = folder.join(&index.name);
-            (index.name.clone(), Model::File(path))
-        }));
+            room::push(&mut found, (index.name.clone(), Model::File(path)))?;
+        }
         Ok(found)
     };
-    found.extend(of_kind(false)?);
+    room::extend(&mut found, of_kind(false)?)?;
     let of_gguf = names.iter().filter(|name| name.ends_with(".gguf"));
-    found.extend(first_shards(folder, of_gguf));
+    room::extend(&mut found, first_shards(folder, of_gguf)?)?;
     if found.is_empty() {
         found = of_kind(true)?;
     }
-    found.sort_by(|(a, _), (b, _)| a.cmp(b));
+    // No two start with the same file.
+    found.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     Ok(found)
 }
 
@@ -127,7 +128,7 @@ fn names(opening: &Opening<'_>, folder: &Path) -> Result<Vec<String>> {
             names.push(name);
         }
     }
-    names.sort();
+    names.sort_unstable();
     Ok(names)
 }
 
@@ -165,11 +166,12 @@ fn indexes(opening: &Opening<'_>, folder: &Path, names: &[String]) -> Result<Vec
             }
             _ => false,
         };
-        found.push(ShardIndex {
+        let index = ShardIndex {
             name: name.clone(),
             shards,
             pickles,
-        });
+        };
+        room::push(&mut found, index)?;
     }
     Ok(found)
 }
@@ -187,8 +189,14 @@ fn listed(opening: &Opening<'_>, path: &Path) -> Result<BTreeSet<String>> {
     let json = Json::parse(source.bytes(), &mut budget)?;
     let map = json.root().get("weight_map");
     let shards = map.into_iter().flat_map(|map| map.items());
-    let names = shards.filter_map(|(_, shard)| shard.as_str());
-    Ok(names.map(str::to_owned).collect())
+    let mut names = BTreeSet::new();
+    for name in shards.filter_map(|(_, shard)| shard.as_str()) {
+        // Most tensors name a shard that another one named.
+        if !names.contains(name) {
+            names.insert(budget.join(&[name])?);
+        }
+    }
+    Ok(names)
 }
 
 /// Files by themselves, and numbered files by their sets, each complete.
@@ -202,13 +210,16 @@ fn sets<'n>(
         match Numbered::of(name) {
             Some(Numbered { set, no, count }) => {
                 let set = numbered.entry((set, count)).or_default();
-                set.push((no, name.clone()));
+                room::push(set, (no, name.clone()))?;
             }
-            None => found.push((name.clone(), Model::File(folder.join(name)))),
+            None => {
+                let file = Model::File(folder.join(name));
+                room::push(&mut found, (name.clone(), file))?;
+            }
         }
     }
     for ((_, count), mut shards) in numbered {
-        shards.sort();
+        shards.sort_unstable();
         let Some((_, first)) = shards.first().cloned() else {
             continue;
         };
@@ -221,8 +232,9 @@ fn sets<'n>(
             let error = Error::missing("file", &what);
             return Err(error.at(0).in_file(&folder.join(first)));
         }
-        let names = shards.into_iter().map(|(_, name)| name).collect();
-        found.push((first, Model::Shards(folder.to_path_buf(), names)));
+        let names = room::list(shards.into_iter().map(|(_, name)| name))?;
+        let set = Model::Shards(folder.to_path_buf(), names);
+        room::push(&mut found, (first, set))?;
     }
     Ok(found)
 }
@@ -232,7 +244,7 @@ fn sets<'n>(
 fn first_shards<'n>(
     folder: &Path,
     names: impl Iterator<Item = &'n String>,
-) -> Vec<(String, Model)> {
+) -> Result<Vec<(String, Model)>> {
     let mut sets: BTreeMap<(String, u64), (u64, &String)> = BTreeMap::new();
     let mut found: Vec<&String> = Vec::new();
     for name in names {
@@ -241,13 +253,12 @@ fn first_shards<'n>(
                 let first = sets.entry((set, count)).or_insert((no, name));
                 *first = (*first).min((no, name));
             }
-            None => found.push(name),
+            None => room::push(&mut found, name)?,
         }
     }
-    found.extend(sets.into_values().map(|(_, name)| name));
+    room::extend(&mut found, sets.into_values().map(|(_, name)| name))?;
     let each = found.into_iter();
-    each.map(|name| (name.clone(), Model::File(folder.join(name))))
-        .collect()
+    room::list(each.map(|name| (name.clone(), Model::File(folder.join(name)))))
 }
 
 /// `STEM-0000N-of-0000M.REST`.

@@ -332,6 +332,8 @@ impl Checkpoint {
     ) -> Result<Self> {
         let mut files = Vec::new();
         let mut shards: Vec<Shard> = Vec::new();
+        budget.reserve(&mut files, opened.len())?;
+        budget.reserve(&mut shards, opened.len())?;
         let mut first_storage: u32 = 0;
         let mut tensors: u32 = 0;
         for one in opened {
@@ -340,10 +342,12 @@ impl Checkpoint {
                 path: one.path,
             });
             let storages = one.parsed.index.storages();
-            let inflated = one.parsed.inflated.into_iter().map(Source::owned);
+            let mut inflated = Vec::new();
+            budget.reserve(&mut inflated, one.parsed.inflated.len())?;
+            inflated.extend(one.parsed.inflated.into_iter().map(Source::owned));
             shards.push(Shard {
                 file: one.file,
-                inflated: inflated.collect(),
+                inflated,
                 index: one.parsed.index,
                 first_storage,
                 visible: one.visible,

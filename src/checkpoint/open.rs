@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::contained::{contained_folder, open_contained, open_in};
 use super::{Checkpoint, Links, Opened, folder, shards, split};
-use crate::bytes::{to_u64, to_usize};
+use crate::bytes::{room, to_u64, to_usize};
 use crate::error::{Error, Format, Result};
 use crate::findings::Verdict;
 use crate::formats::{self, Head};
@@ -230,18 +230,18 @@ impl<'a> Opening<'a> {
 
     /// Opens several files of one folder, at the same time; the result is in their order, and so is the
     /// error that is reported when several fail.
-    pub(super) fn open_all<'n>(
+    pub(super) fn open_all(
         &self,
         folder: &Path,
-        names: &[&'n str],
+        names: &[impl AsRef<str> + Sync],
         from_inside: bool,
     ) -> Result<Vec<Opened>> {
         let sizes = names
             .iter()
-            .filter_map(|name| std::fs::metadata(folder.join(name)).ok());
+            .filter_map(|name| std::fs::metadata(folder.join(name.as_ref())).ok());
         self.job
             .expect(sizes.fold(0, |sum, file| sum.saturating_add(file.len())));
-        let open_one = |name: &&'n str| {
+        let open_one = |name: &str| {
             let links = self.options.links;
             let (path, file) = if from_inside {
                 open_contained(folder, name, links)?
@@ -251,14 +251,23 @@ impl<'a> Opening<'a> {
             self.read_file(&path, file)
                 .map_err(|error| error.in_file(&path))
         };
-        #[cfg(feature = "rayon")]
-        let opened: Vec<Result<Opened>> = {
-            use rayon::prelude::*;
-            names.par_iter().map(open_one).collect()
+        let mut places = room::list(names.iter().map(|_| None))?;
+        let open_into = |(place, name): (&mut Option<Result<Opened>>, &_)| {
+            *place = Some(open_one(AsRef::<str>::as_ref(name)));
         };
+        #[cfg(feature = "rayon")]
+        {
+            use rayon::prelude::*;
+            places.par_iter_mut().zip(names).for_each(open_into);
+        }
         #[cfg(not(feature = "rayon"))]
-        let opened: Vec<Result<Opened>> = names.iter().map(open_one).collect();
-        let opened = opened.into_iter().collect::<Result<Vec<Opened>>>()?;
+        places.iter_mut().zip(names).for_each(open_into);
+        let mut opened = Vec::new();
+        // And what the caller adds.
+        room::reserve(&mut opened, names.len().saturating_add(1))?;
+        for one in places.into_iter().flatten() {
+            opened.push(one?);
+        }
         // Each file kept to the limit by itself; so must all of them.
         let tensors = opened.iter().map(|one| to_u64(one.parsed.index.len()));
         let tensors = tensors.fold(0, u64::saturating_add);

@@ -4,7 +4,7 @@
 //! number, or one per expert for stacked experts. The weight's values are the block values times it.
 
 use super::Checkpoint;
-use crate::bytes::to_u64;
+use crate::bytes::{room, to_u64};
 use crate::dtype::DType;
 use crate::error::{Caller, Error, Malformed, Result};
 use crate::quant::{self, Output};
@@ -51,7 +51,8 @@ impl Checkpoint {
             })
             .for_tensor(scale.name()));
         }
-        let mut scales = vec![0.0_f32; count];
+        let mut scales = Vec::new();
+        room::resize(&mut scales, count, 0.0_f32)?;
         scale.dequantize_into(&mut scales)?;
         // Each scale covers as many values as its part of the tensor has.
         let each = tensor

@@ -9,8 +9,9 @@ use std::path::Path;
 
 use super::Opened;
 use super::open::Opening;
-use crate::bytes::{to_u64, to_usize};
+use crate::bytes::{room, to_u64, to_usize};
 use crate::error::{Error, Format, Malformed, Result};
+use crate::index::Value;
 use crate::limits::Limit;
 
 /// What a shard says of itself.
@@ -33,7 +34,10 @@ impl Place {
             Some(value) => match value.as_u64() {
                 Some(number) => Ok(Some(number)),
                 None => {
-                    let found = format!("{value:?}");
+                    let found = match value {
+                        Value::String(_) => String::from("a string"),
+                        other => format!("{other:?}"),
+                    };
                     let at = metadata.offset_of(key).unwrap_or_default();
                     Err(Error::unexpected(key, found, "a number from 0 up").at(at))
                 }
@@ -80,12 +84,17 @@ pub(super) fn with_siblings(opening: &Opening<'_>, first: Opened) -> Result<Vec<
             Error::unexpected("the file's name", found, "its split.no and split.count");
         in_file(unexpected)
     })?;
-    let names: Vec<String> = (0..place.count)
-        .filter(|&no| no != place.no)
-        .map(|no| format!("{prefix}{}", suffix(no, place.count)))
-        .collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let folder = path.parent().unwrap_or(Path::new(""));
+    let mut names = Vec::new();
+    for no in (0..place.count).filter(|&no| no != place.no) {
+        let name = format!("{prefix}{}", suffix(no, place.count));
+        let is_there = std::fs::symlink_metadata(folder.join(&name)).is_ok();
+        room::push(&mut names, name)?;
+        if !is_there {
+            // The error will be that of this one. A count that no limit bounds must not list names without end.
+            break;
+        }
+    }
     let mut shards = opening.open_all(folder, &names, false)?;
     let own = to_usize(place.no).unwrap_or_default().min(shards.len());
     shards.insert(own, first);

@@ -5,11 +5,10 @@ use std::path::Path;
 
 use super::atomic::{self, Pending, Replace, Target};
 use super::item::Item;
-use super::room;
 use super::to_safetensors;
 use super::transfer::{self, Placed};
 use super::value::{OutputValue, string};
-use crate::bytes::{align_up, to_u64};
+use crate::bytes::{align_up, room, to_u64};
 use crate::checkpoint::Checkpoint;
 use crate::dtype::DType;
 use crate::error::{Caller, Error, Format, Result};

@@ -10,8 +10,8 @@
 use std::collections::BTreeMap;
 
 use super::item::Item;
-use super::room;
-use crate::bytes::{align_up, to_u64};
+use super::json;
+use crate::bytes::{align_up, room, to_u64};
 use crate::dtype::DType;
 use crate::error::{Caller, Error, Format, Result};
 
@@ -62,7 +62,7 @@ pub(super) fn build(items: &[&Item<'_>], metadata: &BTreeMap<&str, &str>) -> Res
     let mut json = Vec::from(*b"\0\0\0\0\0\0\0\0{");
     if !metadata.is_empty() {
         room::append(&mut json, b"\"__metadata__\":")?;
-        room::json(&mut json, metadata)?;
+        json::write(&mut json, metadata)?;
     }
     let mut offset: u64 = 0;
     for (place, item) in items.iter().enumerate() {
@@ -72,13 +72,13 @@ pub(super) fn build(items: &[&Item<'_>], metadata: &BTreeMap<&str, &str>) -> Res
         let end = offset
             .checked_add(item.bytes)
             .ok_or_else(|| does_not_fit("the size of all tensors", "2^64 bytes"))?;
-        room::json(&mut json, &*item.name)?;
+        json::write(&mut json, &*item.name)?;
         room::append(&mut json, b":{\"dtype\":")?;
-        room::json(&mut json, item.dtype.safetensors_name().unwrap_or_default())?;
+        json::write(&mut json, item.dtype.safetensors_name().unwrap_or_default())?;
         room::append(&mut json, b",\"shape\":")?;
-        room::json(&mut json, &item.shape)?;
+        json::write(&mut json, &item.shape)?;
         room::append(&mut json, b",\"data_offsets\":")?;
-        room::json(&mut json, &[offset, end])?;
+        json::write(&mut json, &[offset, end])?;
         room::append(&mut json, b"}")?;
         offset = end;
     }

@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::room;
-use crate::bytes::{to_u64, to_usize};
+use crate::bytes::{room, to_u64, to_usize};
 use crate::dtype::DType;
 use crate::error::{Context, Error, Result};
 use crate::quant::{self, quantize};

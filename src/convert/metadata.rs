@@ -12,8 +12,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::json;
 use super::options::Converted;
-use super::room;
+use crate::bytes::room;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Format, Result};
 use crate::index::{Array, Value};
@@ -137,7 +138,7 @@ fn list_text(array: Array<'_>) -> Result<Option<String>> {
         match element {
             Value::Array(_) => return Ok(None),
             Value::String(text) => match text.as_str() {
-                Ok(text) => room::json(&mut json, text)?,
+                Ok(text) => json::write(&mut json, text)?,
                 Err(_) => return Ok(None),
             },
             scalar => match text_of(&scalar)? {

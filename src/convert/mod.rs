@@ -6,8 +6,7 @@
 //!
 //! What goes where: `options` what a caller chooses; `plan` which tensors as what, `shared` tied weights,
 //! `metadata` the texts; `to_safetensors` with `header`, `to_gguf` with `gguf` and `value` the two formats;
-//! `job`, `transfer`, `item` and `crew` move the bytes on several threads; `room` what grows with a model; `atomic`
-//! the files.
+//! `job`, `transfer`, `item` and `crew` move the bytes on several threads; `atomic` the files.
 
 #![forbid(unsafe_code)]
 
@@ -17,10 +16,10 @@ mod gguf;
 mod header;
 mod item;
 mod job;
+mod json;
 mod metadata;
 mod options;
 mod plan;
-mod room;
 mod shared;
 mod to_gguf;
 mod to_safetensors;

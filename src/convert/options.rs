@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::atomic::Replace;
-use super::{room, to_gguf, to_safetensors};
+use super::{to_gguf, to_safetensors};
+use crate::bytes::room;
 use crate::checkpoint::Checkpoint;
 use crate::dtype::DType;
 use crate::error::{Caller, Error, Result};

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 
 use super::item::Item;
 use super::options::{ConvertOptions, Converted};
-use super::{room, shared};
+use super::shared;
+use crate::bytes::room;
 use crate::checkpoint::Checkpoint;
 use crate::dtype::{Class, DType};
 use crate::error::{Caller, Error, Format, Malformed, Result};

@@ -10,8 +10,7 @@
 use std::collections::HashMap;
 
 use super::item::Item;
-use super::room;
-use crate::bytes::Span;
+use crate::bytes::{Span, room};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::index::Signs;

@@ -11,8 +11,8 @@ use super::job::{self, Job};
 use super::metadata::{self, Pairs};
 use super::options::{ConvertOptions, Converted};
 use super::transfer::Placed;
-use super::{header, plan, room};
-use crate::bytes::to_u64;
+use super::{header, json, plan};
+use crate::bytes::{room, to_u64};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::progress::{self, Callback};
@@ -153,10 +153,10 @@ impl<'p, 'a> File<'p, 'a> {
         aliases: &'p [(String, String)],
     ) -> Result<Self> {
         header::sort(&mut items);
+        let mut metadata = Pairs::new();
+        // Not collected: a map that is makes a list first.
         let pairs = carried.iter();
-        let mut metadata: Pairs<'p> = pairs
-            .map(|(key, value)| (Cow::Borrowed(&**key), Cow::Borrowed(&**value)))
-            .collect();
+        metadata.extend(pairs.map(|(key, value)| (Cow::Borrowed(&**key), Cow::Borrowed(&**value))));
         let mut held = HashSet::new();
         for item in &items {
             if let Some(dtype) = item.companion_of() {
@@ -186,9 +186,9 @@ impl<'p, 'a> File<'p, 'a> {
         model: &Checkpoint,
         sha256: &[String],
     ) -> Result<Vec<u8>> {
+        let mut metadata: BTreeMap<&str, &str> = BTreeMap::new();
         let pairs = self.metadata.iter();
-        let mut metadata: BTreeMap<&str, &str> =
-            pairs.map(|(key, value)| (&**key, &**value)).collect();
+        metadata.extend(pairs.map(|(key, value)| (&**key, &**value)));
         let provenance;
         if options.provenance {
             provenance = metadata::provenance(model, sha256)?;
@@ -283,7 +283,7 @@ fn index(path: &Path, paths: &[PathBuf], files: &[File<'_, '_>]) -> Result<(Path
         weight_map,
     };
     let mut text = Vec::new();
-    room::pretty_json(&mut text, &index)?;
+    json::write_pretty(&mut text, &index)?;
     room::append(&mut text, b"\n")?;
     let mut name = OsString::from(path.file_name().unwrap_or_default());
     name.push(".index.json");

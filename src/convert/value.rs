@@ -1,7 +1,6 @@
 //! Metadata values to be written, in GGUF's encoding.
 
-use super::room;
-use crate::bytes::to_u64;
+use crate::bytes::{room, to_u64};
 use crate::error::{Caller, Error, Format, Result};
 use crate::index::{Value, ValueType};
 

@@ -53,9 +53,8 @@ fn report(
 /// `"auto_map": {"AutoModel": "modeling_my.MyModel"}`: transformers runs that file, if it may.
 fn auto_map<'a>(look: &mut Look<'a, '_>, part: &Part<'a>, root: JsonValue<'_>) {
     for (class, code) in root.get("auto_map").into_iter().flat_map(JsonValue::items) {
-        let mut names: Vec<&str> = code.as_str().into_iter().collect();
-        names.extend(code.items().filter_map(|(_, name)| name.as_str()));
-        for name in names {
+        let listed = code.items().filter_map(|(_, name)| name.as_str());
+        for name in code.as_str().into_iter().chain(listed) {
             let message = format!(
                 "transformers would run {:?} for {:?} with trust_remote_code",
                 shortened(name),

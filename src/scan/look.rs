@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Scanner, hdf5, numpy, onnx, pickles, tar, template, text, zip};
-use crate::bytes::{Buffer, to_u64};
+use crate::bytes::{Buffer, room, to_u64};
 use crate::error::{Error, ErrorKind, Format, shortened};
 use crate::findings::{Finding, Findings, Severity, Verdict};
 use crate::formats::nested::{Stream, inflate_stream};
@@ -157,7 +157,9 @@ impl<'a> Look<'a, '_> {
         let place = (finding.code, finding.stream.clone(), finding.offset);
         // Beyond what a list keeps, findings are counted, not compared.
         const MOST: usize = 10_000;
-        if finding.offset.is_none() || self.seen.len() >= MOST || self.seen.insert(place) {
+        // Without memory to compare it, it counts as new.
+        let full = self.seen.len() >= MOST || self.seen.try_reserve(1).is_err();
+        if finding.offset.is_none() || full || self.seen.insert(place) {
             self.found.push(finding);
         }
     }
@@ -301,7 +303,10 @@ impl<'a> Look<'a, '_> {
                 continue;
             }
             if let Value::String(text) = value {
-                template::check(self, part, &key, &text.to_string_lossy());
+                match room::lossy(text.as_bytes()) {
+                    Ok(text) => template::check(self, part, &key, &text),
+                    Err(error) => self.error(&error, part),
+                }
             }
         }
     }

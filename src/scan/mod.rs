@@ -29,6 +29,7 @@ mod zip;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::bytes::room;
 use crate::error::Result;
 use crate::findings::{Finding, Findings, Severity, Verdict};
 use crate::limits::Limits;
@@ -114,8 +115,13 @@ impl Summary {
 pub fn scan(path: impl AsRef<Path>) -> Result<Vec<Report>> {
     let mut reports = Vec::new();
     let job = Job::unwatched();
-    Scanner::new().scan(path, &job, &mut |report| reports.push(report))?;
-    Ok(reports)
+    let mut failed = Ok(());
+    Scanner::new().scan(path, &job, &mut |report| {
+        if failed.is_ok() {
+            failed = room::push(&mut reports, report);
+        }
+    })?;
+    failed.map(|()| reports)
 }
 
 /// How to scan.

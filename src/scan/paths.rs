@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Report, Scanner, Summary, unreadable};
+use crate::bytes::room;
 use crate::error::{Error, Result};
 use crate::findings::{Finding, Severity};
 use crate::progress::Job;
@@ -120,11 +121,11 @@ impl Walk<'_> {
         let in_folder = |error| Error::io(error).in_file(folder);
         let mut inside = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(in_folder)? {
-            inside.push(entry.map_err(in_folder)?.path());
+            let path = entry.map_err(in_folder)?.path();
+            room::push(&mut inside, path)?;
         }
-        inside.sort();
-        self.rest.extend(inside.into_iter().rev());
-        Ok(())
+        inside.sort_unstable();
+        room::extend(&mut self.rest, inside.into_iter().rev())
     }
 
     fn link(&self, path: PathBuf) -> Found {

@@ -155,7 +155,12 @@ fn walk<'a>(look: &mut Look<'a, '_>, part: &Part<'a>) -> Walked<'a> {
         }
         if let Ok(loaded) = &loaded {
             for &id in judge.embedded() {
-                walked.embedded.extend(embedded(&loaded.tree, id, part));
+                if let Some(inner) = embedded(&loaded.tree, id, part) {
+                    match walked.embedded.try_reserve(1) {
+                        Ok(()) => walked.embedded.push(inner),
+                        Err(_) => look.out_of_memory(part),
+                    }
+                }
             }
         }
         let found = judge.into_findings();

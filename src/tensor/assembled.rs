@@ -73,14 +73,8 @@ impl<'a> TensorView<'a> {
             let first = pieces.first();
             return first.map_or(Ok(()), |piece| piece.view.for_each_own_chunk(visit));
         };
-        let length = self.byte_length();
-        let held = pieces.iter().map(|piece| piece.view.span.length());
-        let allowed = self.entry.expanded_bytes();
         // Pieces that repeat their elements (stride 0) must not ask for more than they hold.
-        if length > held.fold(0, u64::saturating_add) && length > allowed {
-            let error = Error::limit("expanded_bytes", length, allowed);
-            return Err(error.for_tensor(self.name()));
-        }
+        self.expect_bounded()?;
         let row = inner
             .iter()
             .try_fold(1_usize, |product, &next| product.checked_mul(next));

@@ -1,7 +1,7 @@
 //! How much two tensors differ.
 
 use super::TensorView;
-use crate::bytes::to_usize;
+use crate::bytes::{room, to_usize};
 use crate::error::Result;
 
 /// Elements of each tensor that are compared at a time.
@@ -26,7 +26,8 @@ impl TensorView<'_> {
     /// Memory: some rows of each.
     ///
     /// # Errors
-    /// `Caller` if the shapes differ; as [`dequantize_into`](Self::dequantize_into) for each.
+    /// `Caller` if the shapes differ; as [`dequantize_into`](Self::dequantize_into) for each; `Limit` if repeated
+    /// elements are more than [`Limits::expanded_bytes`](crate::Limits::expanded_bytes) allows.
     ///
     /// # Example
     /// ```
@@ -42,8 +43,8 @@ impl TensorView<'_> {
         let mut position: u64 = 0;
         let (mut own, mut others) = (Vec::new(), Vec::new());
         self.in_parts(other, |part, other| {
-            own.resize(part.elements(), 0.0_f32);
-            others.resize(other.elements(), 0.0_f32);
+            room::resize(&mut own, part.elements(), 0.0_f32)?;
+            room::resize(&mut others, other.elements(), 0.0_f32)?;
             part.dequantize_into(&mut own)?;
             other.dequantize_into(&mut others)?;
             for (&a, &b) in own.iter().zip(&others) {
@@ -67,7 +68,7 @@ impl TensorView<'_> {
     /// order: whatever their formats, strides and byte orders.
     ///
     /// # Errors
-    /// As [`copy_into`](Self::copy_into) for each.
+    /// As [`copy_into`](Self::copy_into) for each; `Limit` as [`difference`](Self::difference).
     pub fn has_same_elements(&self, other: &TensorView<'_>) -> Result<bool> {
         if self.dtype_name() != other.dtype_name()
             || self.shape() != other.shape()
@@ -82,8 +83,8 @@ impl TensorView<'_> {
         let (mut own, mut others) = (Vec::new(), Vec::new());
         let length = |part: &TensorView<'_>| to_usize(part.byte_length());
         self.in_parts(other, |part, other| {
-            own.resize(length(part).unwrap_or_default(), 0_u8);
-            others.resize(length(other).unwrap_or_default(), 0_u8);
+            room::resize(&mut own, length(part).unwrap_or_default(), 0_u8)?;
+            room::resize(&mut others, length(other).unwrap_or_default(), 0_u8)?;
             part.copy_into(&mut own)?;
             other.copy_into(&mut others)?;
             same = own == others;
@@ -99,6 +100,9 @@ impl TensorView<'_> {
         mut visit: impl FnMut(&TensorView<'_>, &TensorView<'_>) -> Result<bool>,
     ) -> Result<()> {
         other.expect_shape(self.shape())?;
+        // A few bytes may stand for any number of elements.
+        self.expect_bounded()?;
+        other.expect_bounded()?;
         // Beside a dimension of 0 the others may be of any size.
         let empty = self.elements() == 0;
         let Some((&rows, inner)) = self.shape().split_first().filter(|_| !empty) else {

@@ -333,10 +333,16 @@ impl<'a> TensorView<'a> {
     }
 
     /// Fails if the elements repeat (stride 0) and their copy would exceed the limit for that.
-    #[cfg(feature = "convert")]
     pub(crate) fn expect_bounded(&self) -> Result<()> {
         let (length, allowed) = (self.byte_length(), self.entry.expanded_bytes());
-        if self.pieces.is_none() && length > self.span.length().max(allowed) {
+        let held = match &self.pieces {
+            None => self.span.length(),
+            Some(pieces) => {
+                let held = pieces.iter().map(|piece| piece.view.span.length());
+                held.fold(0, u64::saturating_add)
+            }
+        };
+        if length > held.max(allowed) {
             let error = Error::limit("expanded_bytes", length, allowed);
             return Err(error.for_tensor(self.name()));
         }

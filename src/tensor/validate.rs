@@ -1,6 +1,7 @@
 //! Whether the values of a tensor are numbers.
 
 use super::TensorView;
+use crate::bytes::room;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::quant;
@@ -46,7 +47,7 @@ impl TensorView<'_> {
         let step = blocks.unwrap_or(1).saturating_mul(block_bytes);
         self.for_each_chunk(|chunk| {
             for part in chunk.chunks(step) {
-                values.resize(decoder.elements_in(part.len()), 0.0_f32);
+                room::resize(&mut values, decoder.elements_in(part.len()), 0.0_f32)?;
                 decoder.decode_into(part, &mut values)?;
                 if self.dtype() == DType::MXFP4 {
                     mark_bad_exponents(part, &mut values);

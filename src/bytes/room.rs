@@ -1,37 +1,42 @@
-//! Room for what grows with a model: memory that cannot be had is an error, not an abort.
-//!
-//! Without a budget: the source paid for its names and texts when it was opened, and what is listed here is a small
-//! multiple of them.
+//! Lists and texts that grow with a file, where no budget is at hand: memory that cannot be had is an error, not an
+//! abort. Readers charge a [`Budget`](crate::limits::Budget) before they ask for any.
+
+#![cfg_attr(
+    not(feature = "convert"),
+    allow(dead_code, reason = "conversions use all of them")
+)]
 
 use std::collections::{HashMap, HashSet, TryReserveError};
 use std::hash::Hash;
-use std::io;
-
-use serde::Serialize;
 
 use crate::error::{Error, Result};
 
 /// Appends an element.
-pub(super) fn push<T>(list: &mut Vec<T>, item: T) -> Result<()> {
+pub(crate) fn push<T>(list: &mut Vec<T>, item: T) -> Result<()> {
     list.try_reserve(1).map_err(none)?;
     list.push(item);
     Ok(())
 }
 
 /// Appends elements.
-pub(super) fn append<T: Copy>(list: &mut Vec<T>, more: &[T]) -> Result<()> {
+pub(crate) fn append<T: Copy>(list: &mut Vec<T>, more: &[T]) -> Result<()> {
     list.try_reserve(more.len()).map_err(none)?;
     list.extend_from_slice(more);
     Ok(())
 }
 
+/// Appends what an iterator gives.
+pub(crate) fn extend<T>(list: &mut Vec<T>, more: impl IntoIterator<Item = T>) -> Result<()> {
+    more.into_iter().try_for_each(|item| push(list, item))
+}
+
 /// Makes room for so many more elements.
-pub(super) fn reserve<T>(list: &mut Vec<T>, more: usize) -> Result<()> {
+pub(crate) fn reserve<T>(list: &mut Vec<T>, more: usize) -> Result<()> {
     list.try_reserve(more).map_err(none)
 }
 
 /// Gives a list another length, with `value` where it was shorter.
-pub(super) fn resize<T: Clone>(list: &mut Vec<T>, length: usize, value: T) -> Result<()> {
+pub(crate) fn resize<T: Clone>(list: &mut Vec<T>, length: usize, value: T) -> Result<()> {
     let more = length.saturating_sub(list.len());
     list.try_reserve(more).map_err(none)?;
     list.resize(length, value);
@@ -39,29 +44,27 @@ pub(super) fn resize<T: Clone>(list: &mut Vec<T>, length: usize, value: T) -> Re
 }
 
 /// Lists what an iterator gives.
-pub(super) fn list<T>(items: impl IntoIterator<Item = T>) -> Result<Vec<T>> {
+pub(crate) fn list<T>(items: impl IntoIterator<Item = T>) -> Result<Vec<T>> {
     let mut list = Vec::new();
-    for item in items {
-        push(&mut list, item)?;
-    }
+    extend(&mut list, items)?;
     Ok(list)
 }
 
 /// Adds an element to a set; whether it is new.
-pub(super) fn insert<T: Eq + Hash>(set: &mut HashSet<T>, item: T) -> Result<bool> {
+pub(crate) fn insert<T: Eq + Hash>(set: &mut HashSet<T>, item: T) -> Result<bool> {
     set.try_reserve(1).map_err(none)?;
     Ok(set.insert(item))
 }
 
 /// Adds a key to a map.
-pub(super) fn insert_key<K: Eq + Hash, V>(map: &mut HashMap<K, V>, key: K, value: V) -> Result<()> {
+pub(crate) fn insert_key<K: Eq + Hash, V>(map: &mut HashMap<K, V>, key: K, value: V) -> Result<()> {
     map.try_reserve(1).map_err(none)?;
     map.insert(key, value);
     Ok(())
 }
 
 /// One text of several, with `between` between any two of them.
-pub(super) fn join<'t>(parts: impl IntoIterator<Item = &'t str>, between: &str) -> Result<String> {
+pub(crate) fn join<'t>(parts: impl IntoIterator<Item = &'t str>, between: &str) -> Result<String> {
     let mut text = String::new();
     for (place, part) in parts.into_iter().enumerate() {
         if place > 0 {
@@ -73,12 +76,12 @@ pub(super) fn join<'t>(parts: impl IntoIterator<Item = &'t str>, between: &str) 
 }
 
 /// A text of its own.
-pub(super) fn copy(text: &str) -> Result<String> {
+pub(crate) fn copy(text: &str) -> Result<String> {
     join([text], "")
 }
 
 /// A text of bytes, with U+FFFD for those that are not UTF-8.
-pub(super) fn lossy(bytes: &[u8]) -> Result<String> {
+pub(crate) fn lossy(bytes: &[u8]) -> Result<String> {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
         add(&mut text, chunk.valid())?;
@@ -90,37 +93,10 @@ pub(super) fn lossy(bytes: &[u8]) -> Result<String> {
 }
 
 /// Appends to a text.
-pub(super) fn add(text: &mut String, more: &str) -> Result<()> {
+pub(crate) fn add(text: &mut String, more: &str) -> Result<()> {
     text.try_reserve(more.len()).map_err(none)?;
     text.push_str(more);
     Ok(())
-}
-
-/// Appends a value as JSON.
-pub(super) fn json(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) -> Result<()> {
-    serde_json::to_writer(Growing(out), value).map_err(|error| Error::io(error.into()))
-}
-
-/// Appends a value as JSON of several lines.
-pub(super) fn pretty_json(out: &mut Vec<u8>, value: &impl Serialize) -> Result<()> {
-    serde_json::to_writer_pretty(Growing(out), value).map_err(|error| Error::io(error.into()))
-}
-
-/// Takes what is written, where `Vec` itself would abort.
-struct Growing<'v>(&'v mut Vec<u8>);
-
-impl io::Write for Growing<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.try_reserve(bytes.len()).is_err() {
-            return Err(io::ErrorKind::OutOfMemory.into());
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cold]
