@@ -1,4 +1,4 @@
-//! Reading bytes without trusting them: [`Cursor`], [`Span`], byte order, checked sizes.
+//! Reading bytes without trusting them: [`Cursor`], [`Span`], byte order, checked sizes, `room` for what grows with a file.
 
 #![forbid(unsafe_code)]
 
