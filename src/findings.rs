@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::error::shortened;
+use crate::error::{shortened, shortened_display};
 
 /// The worst thing found, folded over all findings. Ordered: later is worse.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,14 +129,18 @@ impl Findings {
     /// The same findings, of a file that stands inside another one as `stream`.
     #[must_use]
     pub(crate) fn in_stream(&self, stream: &str) -> Self {
-        let mut moved = self.clone();
-        for finding in moved.list.iter_mut().filter(|_| !stream.is_empty()) {
-            let inner = std::mem::take(&mut finding.stream);
-            finding.stream = match inner.as_str() {
-                "" => shortened(stream),
-                inner => shortened(&format!("{stream}: {inner}")),
+        let mut moved = Self::default();
+        for finding in &self.list {
+            let mut finding = finding.clone();
+            finding.stream = match (stream, finding.stream.as_str()) {
+                ("", _) => finding.stream,
+                (stream, "") => shortened(stream),
+                (stream, inner) => shortened_display(format_args!("{stream}: {inner}")),
             };
+            moved.push(finding);
         }
+        moved.dropped = moved.dropped.saturating_add(self.dropped);
+        moved.verdict = moved.verdict.max(self.verdict);
         moved
     }
 

@@ -10,10 +10,12 @@
 mod caller;
 mod format;
 mod malformed;
+mod shortened;
 
 pub use caller::Caller;
 pub use format::Format;
 pub use malformed::Malformed;
+pub(crate) use shortened::{shortened, shortened_bytes, shortened_display};
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -131,7 +133,7 @@ impl Error {
     /// The file may be right, but `what` with this `value` is not read here.
     #[cold]
     pub(crate) fn unsupported(what: &'static str, value: impl fmt::Display) -> Self {
-        let value = shortened(&value.to_string());
+        let value = shortened_display(value);
         Self::new(Cause::Unsupported { what, value })
     }
 
@@ -176,7 +178,7 @@ impl Error {
         found: impl fmt::Display,
         expected: &'static str,
     ) -> Self {
-        let found = shortened(&found.to_string());
+        let found = shortened_display(found);
         Self::malformed(Malformed::Unexpected {
             what,
             found,
@@ -379,15 +381,6 @@ impl<T> Context<T> for Result<T> {
     }
 }
 
-/// At most 200 characters of `text`: a file must not be able to fill a log through an error.
-pub(crate) fn shortened(text: &str) -> String {
-    const MOST: usize = 200;
-    match text.char_indices().nth(MOST) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -422,11 +415,5 @@ mod tests {
             .at(100)
             .in_format(Format::Gguf);
         assert_eq!(error.offset(), Some(4));
-    }
-
-    #[test]
-    fn long_names_are_shortened_on_a_character_boundary() {
-        let name = "é".repeat(500);
-        assert_eq!(shortened(&name).chars().count(), 201);
     }
 }
