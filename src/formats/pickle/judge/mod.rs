@@ -72,7 +72,8 @@ impl Judge {
     #[must_use]
     pub fn new(stream: &str, policy: Arc<Policy>) -> Self {
         Self {
-            stream: stream.to_owned(),
+            // As findings show it.
+            stream: shortened(stream),
             policy: Listed::new(policy),
             surroundings: Surroundings::Anywhere,
             findings: Findings::default(),

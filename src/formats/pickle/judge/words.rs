@@ -1,6 +1,8 @@
 //! What would have run, in words: a call as Python would write it, as far as the file tells.
 
-use crate::error::shortened;
+use std::fmt::{self, Display, Formatter};
+
+use crate::error::{shortened, shortened_display};
 use crate::formats::pickle::tree::{NodeId, Tree, Value};
 
 /// Arguments shown, and levels of containers in them: a report is one line.
@@ -10,55 +12,104 @@ const MOST_BYTES: usize = 80;
 
 /// `os.system("id")`.
 pub(super) fn call(tree: &Tree<'_>, callable: NodeId, arguments: NodeId) -> String {
-    let mut text = value(tree, callable, 0);
-    match tree.sequence(arguments) {
-        Some(items) => text.push_str(&list(tree, items, "(", ")", 0)),
-        None => text.push_str(&format!("(*{})", value(tree, arguments, 0))),
-    }
-    shortened(&text)
+    shortened_display(Call {
+        callable: Shown::new(tree, callable, 0),
+        arguments: Shown::new(tree, arguments, 0),
+    })
 }
 
-/// The depth is bounded by [`MOST_LEVELS`], whatever the file says.
-fn value(tree: &Tree<'_>, id: NodeId, level: u8) -> String {
-    match tree.value(id) {
-        Value::None => "None".into(),
-        Value::Bool(true) => "True".into(),
-        Value::Bool(false) => "False".into(),
-        Value::Int(number) => number.to_string(),
-        Value::BigInt(_) => "a large int".into(),
-        Value::Float(number) => number.to_string(),
-        Value::Str(text) | Value::ByteString(text) => quoted(text),
-        Value::Bytes(bytes) | Value::ByteArray(bytes) => format!("b{}", quoted(bytes)),
-        Value::Tuple(items) => list(tree, items, "(", ")", level.saturating_add(1)),
-        Value::List(items) => list(tree, items, "[", "]", level.saturating_add(1)),
-        Value::Set(items) | Value::Dict(items) => {
-            list(tree, items, "{", "}", level.saturating_add(1))
+struct Call<'t, 'a> {
+    callable: Shown<'t, 'a>,
+    arguments: Shown<'t, 'a>,
+}
+
+impl Display for Call<'_, '_> {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        self.callable.fmt(formatter)?;
+        let arguments = &self.arguments;
+        match arguments.tree.sequence(arguments.id) {
+            Some(items) => arguments.list(formatter, items, ["(", ")"], 0),
+            None => write!(formatter, "(*{arguments})"),
         }
-        Value::Global(global) => {
-            format!("{}.{}", shortened(global.module), shortened(global.name))
-        }
-        Value::Object(object) if level < MOST_LEVELS => {
-            let class = value(tree, object.callable, level.saturating_add(1));
-            format!("{class}(…)")
-        }
-        other => format!("<{}>", other.kind()),
     }
 }
 
-fn list(tree: &Tree<'_>, items: &[NodeId], open: &str, close: &str, level: u8) -> String {
-    if level > MOST_LEVELS {
-        return format!("{open}…{close}");
-    }
-    let shown = items.iter().take(MOST_ITEMS);
-    let mut parts: Vec<String> = shown.map(|&item| value(tree, item, level)).collect();
-    if items.len() > MOST_ITEMS {
-        parts.push("…".into());
-    }
-    format!("{open}{}{close}", parts.join(", "))
+/// A value in words, written piece by piece: nested lists of long names would be longer than any message, and
+/// whoever takes the pieces stops before.
+struct Shown<'t, 'a> {
+    tree: &'t Tree<'a>,
+    id: NodeId,
+    level: u8,
 }
 
-fn quoted(bytes: &[u8]) -> String {
+impl Display for Shown<'_, '_> {
+    /// The depth is bounded by [`MOST_LEVELS`], whatever the file says.
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let deeper = self.level.saturating_add(1);
+        match self.tree.value(self.id) {
+            Value::None => formatter.write_str("None"),
+            Value::Bool(true) => formatter.write_str("True"),
+            Value::Bool(false) => formatter.write_str("False"),
+            Value::Int(number) => write!(formatter, "{number}"),
+            Value::BigInt(_) => formatter.write_str("a large int"),
+            Value::Float(number) => write!(formatter, "{number}"),
+            Value::Str(text) | Value::ByteString(text) => quoted(formatter, text),
+            Value::Bytes(bytes) | Value::ByteArray(bytes) => {
+                formatter.write_str("b")?;
+                quoted(formatter, bytes)
+            }
+            Value::Tuple(items) => self.list(formatter, items, ["(", ")"], deeper),
+            Value::List(items) => self.list(formatter, items, ["[", "]"], deeper),
+            Value::Set(items) | Value::Dict(items) => {
+                self.list(formatter, items, ["{", "}"], deeper)
+            }
+            Value::Global(global) => {
+                let (module, name) = (shortened(global.module), shortened(global.name));
+                write!(formatter, "{module}.{name}")
+            }
+            Value::Object(object) if self.level < MOST_LEVELS => {
+                let class = Shown::new(self.tree, object.callable, deeper);
+                write!(formatter, "{class}(…)")
+            }
+            other => write!(formatter, "<{}>", other.kind()),
+        }
+    }
+}
+
+impl<'t, 'a> Shown<'t, 'a> {
+    const fn new(tree: &'t Tree<'a>, id: NodeId, level: u8) -> Self {
+        Self { tree, id, level }
+    }
+
+    fn list(
+        &self,
+        formatter: &mut Formatter<'_>,
+        items: &[NodeId],
+        [open, close]: [&str; 2],
+        level: u8,
+    ) -> fmt::Result {
+        formatter.write_str(open)?;
+        if level > MOST_LEVELS {
+            formatter.write_str("…")?;
+            return formatter.write_str(close);
+        }
+        for (place, &item) in items.iter().take(MOST_ITEMS).enumerate() {
+            let separator = if place == 0 { "" } else { ", " };
+            write!(
+                formatter,
+                "{separator}{}",
+                Shown::new(self.tree, item, level)
+            )?;
+        }
+        if items.len() > MOST_ITEMS {
+            formatter.write_str(", …")?;
+        }
+        formatter.write_str(close)
+    }
+}
+
+fn quoted(formatter: &mut Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     let shown = bytes.get(..MOST_BYTES).unwrap_or(bytes);
     let rest = if shown.len() < bytes.len() { "…" } else { "" };
-    format!("{:?}{rest}", String::from_utf8_lossy(shown))
+    write!(formatter, "{:?}{rest}", String::from_utf8_lossy(shown))
 }
