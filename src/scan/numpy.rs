@@ -28,7 +28,7 @@ pub(super) fn look<'a>(look: &mut Look<'a, '_>, part: &Part<'a>) -> String {
             };
             // `'|O'`, or a record with a field `'O'`: objects are written as one pickle. NumPy evaluates the
             // header, and has more names for objects than are told here: no array may hide a pickle.
-            if descr.contains("O'") || descr.contains("O\"") {
+            if contains(descr, b"O'") || contains(descr, b"O\"") {
                 pickles::look(look, &array);
             } else {
                 pickles::suspected(look, &array);
@@ -38,8 +38,8 @@ pub(super) fn look<'a>(look: &mut Look<'a, '_>, part: &Part<'a>) -> String {
     "numpy".into()
 }
 
-/// Where the array starts, and the header's text.
-fn header(bytes: &[u8]) -> Result<(usize, String)> {
+/// Where the array starts, and the header.
+fn header(bytes: &[u8]) -> Result<(usize, &[u8])> {
     let mut cursor: Cursor<'_> = Cursor::at(bytes, 0);
     cursor.take("the magic number", 6)?;
     let [major, _minor] = match cursor.take("the version", 2)? {
@@ -52,9 +52,13 @@ fn header(bytes: &[u8]) -> Result<(usize, String)> {
         other => return Err(Error::unsupported("NumPy file version", other)),
     };
     let header = cursor.take("the header", length)?;
-    let text = String::from_utf8_lossy(header).into_owned();
-    if !text.contains("'descr'") {
+    if !contains(header, b"'descr'") {
         return Err(Error::missing("key", "descr"));
     }
-    Ok((to_usize(cursor.offset()).unwrap_or(usize::MAX), text))
+    Ok((to_usize(cursor.offset()).unwrap_or(usize::MAX), header))
+}
+
+/// Whether `part` stands in `bytes`, which need not be text.
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
 }

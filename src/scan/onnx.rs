@@ -10,7 +10,7 @@
 
 use super::look::{Look, Part};
 use crate::checkpoint::objection_to_name;
-use crate::error::shortened;
+use crate::error::shortened_bytes;
 use crate::findings::{Finding, Severity, Verdict};
 use crate::formats::onnx::fields;
 
@@ -41,11 +41,10 @@ pub(super) fn look<'a>(look: &mut Look<'a, '_>, part: &Part<'a>) -> String {
                     .flatten()
                     .find(|field| field.number == 1);
                 let domain = domain.map_or(&b""[..], |domain| domain.bytes);
-                let domain = String::from_utf8_lossy(domain);
-                if !DOMAINS.contains(&domain.as_ref()) {
+                if !DOMAINS.iter().any(|known| known.as_bytes() == domain) {
                     let message = format!(
                         "operators of {:?}, which are native code beside the model",
-                        shortened(&domain)
+                        shortened_bytes(domain)
                     );
                     let severity = Severity::Verdict(Verdict::Unrecognised);
                     look.add(Finding::new(severity, "onnx-domain", message), part);
@@ -63,6 +62,8 @@ pub(super) fn look<'a>(look: &mut Look<'a, '_>, part: &Part<'a>) -> String {
 fn external<'a>(look: &mut Look<'a, '_>, part: &Part<'a>, graph: &[u8]) {
     /// Messages looked at; a graph has a few for each node.
     const MOST: u64 = 5_000_000;
+    /// Bytes of one part of a path that are looked at; names of files have at most 255.
+    const MOST_PART: usize = 1024;
     let mut rest = vec![graph];
     let mut messages: u64 = 0;
     while let Some(message) = rest.pop() {
@@ -89,17 +90,18 @@ fn external<'a>(look: &mut Look<'a, '_>, part: &Part<'a>, graph: &[u8]) {
             }
         }
         if let (true, Some(name)) = (is_location, value) {
-            let name = String::from_utf8_lossy(name);
-            let parts = name.strip_prefix("./").unwrap_or(&name);
-            let outside = parts
-                .split('/')
-                .any(|part| objection_to_name(part).is_some());
+            let parts = name.strip_prefix(b"./").unwrap_or(name);
+            // What is cut off belongs to a part that is too long without it.
+            let outside = parts.split(|&byte| byte == b'/').any(|part| {
+                let part = part.get(..MOST_PART).unwrap_or(part);
+                objection_to_name(&String::from_utf8_lossy(part)).is_some()
+            });
             let (severity, code) = if outside {
                 (Severity::Verdict(Verdict::Malformed), "outside-folder")
             } else {
                 (Severity::Note, "external-data")
             };
-            let message = format!("weights are in {:?}", shortened(&name));
+            let message = format!("weights are in {:?}", shortened_bytes(name));
             look.add(Finding::new(severity, code, message), part);
         }
     }

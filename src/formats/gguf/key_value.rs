@@ -181,6 +181,8 @@ fn skip_arrays<B: ByteOrder>(
                     .allow(Limit::ArrayDepth, depth)
                     .map_err(|error| error.at(at))?;
                 nested = true;
+                open.try_reserve(1)
+                    .map_err(|_| Error::out_of_memory().at(at))?;
                 open.push(count);
             }
             (None, _) => {

@@ -11,7 +11,7 @@ use super::fork_types::name_and_bytes;
 use super::tensor_info::{MAX_DIMS, MAX_NAME, TensorInfo, TensorInfos, data_bytes, dtype};
 use crate::bytes::{Span, align_up, to_u64, to_usize};
 use crate::dtype::DType;
-use crate::error::{Context, Error, Malformed, Result};
+use crate::error::{Context, Error, Malformed, Result, shortened};
 use crate::findings::{Finding, Severity};
 use crate::index::{Builder, Draft, sorted};
 use crate::limits::Budget;
@@ -215,7 +215,7 @@ impl<'a, B: ByteOrder> Place<'_, 'a, B> {
         match info.offset.checked_sub(end) {
             Some(0) => {}
             Some(count) => {
-                let name = info.name;
+                let name = shortened(info.name);
                 let message = format!("{count} bytes before tensor {name:?} belong to nothing");
                 let at = self.data.start.saturating_add(end);
                 builder.finding(Finding::new(Severity::Warning, "gap", message).at(at));
@@ -224,7 +224,7 @@ impl<'a, B: ByteOrder> Place<'_, 'a, B> {
             None => {
                 return Err(Error::malformed(Malformed::Overlap {
                     what: "the tensor",
-                    other: owner.to_owned(),
+                    other: shortened(owner),
                     count: end.saturating_sub(info.offset),
                 }));
             }
@@ -305,6 +305,7 @@ impl<'a, B: ByteOrder> Place<'_, 'a, B> {
         )?;
         note_limits_of_others(info, name, shape, builder);
         if dtype == DType::Opaque {
+            let name = shortened(name);
             let message = format!(
                 "tensor {name:?} has type {code}, id {}, which ggml does not have: only its bytes can be read",
                 info.type_id
@@ -329,10 +330,12 @@ impl<'a, B: ByteOrder> Place<'_, 'a, B> {
 fn note_limits_of_others(info: &TensorInfo<'_>, name: &str, shape: &[u64], builder: &mut Builder) {
     let at = info.declared_at;
     if to_u64(name.len()) >= MAX_NAME {
+        let name = shortened(name);
         let message = format!("tensor {name:?} has a name that llama.cpp refuses: it is too long");
         builder.finding(Finding::new(Severity::Warning, "long-name", message).at(at));
     }
     if to_u64(shape.len()) > MAX_DIMS {
+        let name = shortened(name);
         let message = format!("tensor {name:?} has more dimensions than llama.cpp takes");
         builder.finding(Finding::new(Severity::Warning, "many-dimensions", message).at(at));
     }

@@ -5,12 +5,15 @@
 //! type and lengths, because engines index by these numbers. Text is untrusted: a chat template is a
 //! program for a Jinja engine, and is only shown here.
 
-use crate::error::{Caller, Error, Malformed, Result, shortened};
+use crate::error::{Caller, Error, Malformed, Result, shortened, shortened_display};
 use crate::index::{Array, MetadataView, Text, Value, ValueType};
 
 /// The most layers, heads, … that are believed: engines allocate by them.
 const MOST_LAYERS: u64 = 65_536;
 const MOST_SIZE: u64 = 1 << 40;
+
+/// Keys that start with an architecture are looked for: with a longer one by no engine.
+const MOST_ARCHITECTURE_BYTES: usize = 255;
 
 /// Typed access to the metadata of a GGUF model.
 ///
@@ -232,14 +235,21 @@ impl<'a> Model<'a> {
             return Ok(None);
         };
         accept(value).map(Some).ok_or_else(|| {
-            let found = format!("{key:?}: {}", shortened(&format!("{value:?}")));
+            let value = shortened_display(format_args!("{value:?}"));
+            let found = format!("{:?}: {value}", shortened(key));
             let error = Error::unexpected("the value of a key", found, expected);
             error.at(self.metadata.offset_of(key).unwrap_or_default())
         })
     }
 
     fn architecture_key(&self, suffix: &str) -> Result<String> {
-        Ok(format!("{}.{suffix}", self.architecture()?))
+        let architecture = self.architecture()?;
+        if architecture.len() > MOST_ARCHITECTURE_BYTES {
+            let what = "general.architecture";
+            let found = format!("{} bytes long", architecture.len());
+            return Err(Error::unexpected(what, found, "at most 255 bytes"));
+        }
+        Ok(format!("{architecture}.{suffix}"))
     }
 
     fn architecture_number(&self, suffix: &str, most: u64) -> Result<Option<u64>> {

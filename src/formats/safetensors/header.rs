@@ -8,7 +8,7 @@ use super::tokens::{Number, START, Tokens};
 use super::{File, Info};
 use crate::bytes::to_u64;
 use crate::dtype::DType;
-use crate::error::{Error, Malformed, Result};
+use crate::error::{Error, Malformed, Result, shortened};
 use crate::findings::{Finding, Severity};
 use crate::index::Builder;
 use crate::limits::{Budget, Limit};
@@ -322,6 +322,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn unknown_field(&mut self, name: &str, field: &str) -> Result<()> {
+        let (name, field) = (shortened(name), shortened(field));
         if !self.budget.is_lenient() {
             let expected = "dtype, shape or data_offsets";
             return Err(Error::unexpected("a field", format!("{field:?}"), expected));

@@ -18,7 +18,7 @@ mod tokens;
 
 use crate::bytes::{Cursor, Span, to_u64};
 use crate::dtype::DType;
-use crate::error::{Context, Error, Format, Malformed, Result};
+use crate::error::{Context, Error, Format, Malformed, Result, shortened};
 use crate::findings::{Finding, Severity};
 use crate::formats::Parsed;
 use crate::index::{Builder, Draft};
@@ -124,10 +124,8 @@ fn note(name: &str, draft: &Draft<'_>, builder: &mut Builder) {
     let declared_at = draft.declared_at;
     if draft.dtype == DType::Opaque {
         builder.finding_at(Severity::Warning, "unknown-dtype", declared_at, || {
-            format!(
-                "tensor {name:?} has the unknown dtype {:?}: only its bytes can be read",
-                draft.code
-            )
+            let (name, code) = (shortened(name), shortened(draft.code));
+            format!("tensor {name:?} has the unknown dtype {code:?}: only its bytes can be read")
         });
     }
     // Elements that stand alone have sizes that are powers of two.
@@ -135,6 +133,7 @@ fn note(name: &str, draft: &Draft<'_>, builder: &mut Builder) {
     let element = draft.dtype.block_bytes();
     if draft.dtype.block_elements() == 1 && start.trailing_zeros() < element.trailing_zeros() {
         builder.finding_at(Severity::Note, "misaligned-tensor", start, || {
+            let name = shortened(name);
             format!("tensor {name:?} does not start at a multiple of its element size")
         });
     }
@@ -155,7 +154,8 @@ fn check_tiling(builder: &mut Builder, file: File, budget: &mut Budget) -> Resul
                 .map_or("", |(_, name, _)| name)
         };
         if lenient && span == previous && span.length() > 0 {
-            let message = format!("tensors {:?} and {name:?} share their bytes", other());
+            let (other, name) = (shortened(other()), shortened(name));
+            let message = format!("tensors {other:?} and {name:?} share their bytes");
             let finding = Finding::new(Severity::Warning, "shared-range", message);
             builder.finding(finding.at(declared_at));
             continue;
@@ -178,7 +178,7 @@ fn check_neighbours<'a>(previous: Span, other: impl Fn() -> &'a str, span: Span)
         })),
         None => Err(Error::malformed(Malformed::Overlap {
             what: "the tensor",
-            other: crate::error::shortened(other()),
+            other: shortened(other()),
             count: previous.end().saturating_sub(span.start()),
         })),
     }

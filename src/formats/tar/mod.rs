@@ -17,7 +17,7 @@ pub use header::is_header;
 use header::{BLOCK, Header, Kind};
 
 use crate::bytes::{Span, to_u64, to_usize};
-use crate::error::{Context, Error, Format, Malformed, Result, shortened};
+use crate::error::{Context, Error, Format, Malformed, Result, shortened_bytes};
 use crate::findings::{Finding, Findings, Severity};
 use crate::limits::{Budget, Limit};
 
@@ -176,7 +176,8 @@ impl Archive {
         let mut order: Vec<&Member> = Vec::new();
         budget.reserve(&mut order, self.members.len())?;
         order.extend(&self.members);
-        order.sort_by(|a, b| a.name.cmp(&b.name));
+        // Names that are equal stay in the order of the archive: a stable sort would need memory of its own.
+        order.sort_unstable_by_key(|member| (&member.name, member.data.start()));
         for pair in order.windows(2) {
             if let &[first, second] = pair
                 && first.name == second.name
@@ -259,7 +260,7 @@ fn text(bytes: &[u8], at: u64) -> Result<String> {
     match text {
         Some(text) => Ok(text.to_owned()),
         None => {
-            let found = format!("{:?}", shortened(&String::from_utf8_lossy(bytes)));
+            let found = format!("{:?}", shortened_bytes(bytes));
             Err(Error::unexpected("a member's name", found, "UTF-8").at(at))
         }
     }

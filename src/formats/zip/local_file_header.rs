@@ -10,7 +10,7 @@
 
 use super::central_directory::{Member, local_sizes, method};
 use crate::bytes::{Cursor, Span, to_u64, to_usize};
-use crate::error::{Error, Malformed, Result};
+use crate::error::{Error, Malformed, Result, shortened_bytes};
 
 const SIGNATURE: &[u8] = b"PK\x03\x04";
 const DESCRIPTOR_SIGNATURE: &[u8] = b"PK\x07\x08";
@@ -36,7 +36,7 @@ pub(super) fn read(bytes: &[u8], member: &Member<'_>, compressed: u64) -> Result
     let name = cursor.take("the name", name_length.into())?;
     let extra = cursor.take("the extra fields", extra_length.into())?;
     if name != member.name.as_bytes() {
-        let found = format!("{:?}", String::from_utf8_lossy(name));
+        let found = format!("{:?}", shortened_bytes(name));
         let expected = "the directory's name";
         return Err(Error::unexpected("the local name", found, expected).at(member.header_at));
     }

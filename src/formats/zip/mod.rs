@@ -23,7 +23,7 @@ pub use inflate::{check_crc, inflate};
 use std::hash::{BuildHasher, RandomState};
 
 use crate::bytes::to_u64;
-use crate::error::{Context, Error, Format, Malformed, Result};
+use crate::error::{Context, Error, Format, Malformed, Result, shortened};
 use crate::findings::{Finding, Findings, Severity};
 use crate::limits::{Budget, Limit};
 
@@ -100,6 +100,9 @@ fn check_names<'a>(members: &[Member<'a>], budget: &mut Budget) -> Result<()> {
     for (place, member) in (1..).zip(members) {
         let name = name_of(member);
         folded.clear();
+        folded
+            .try_reserve(name.len())
+            .map_err(|_| Error::out_of_memory())?;
         folded.extend_from_slice(name.as_bytes());
         folded.make_ascii_lowercase();
         let hash = hasher.hash_one(folded.as_slice());
@@ -177,7 +180,7 @@ fn check_tiling(
         if found > start {
             return Err(Error::malformed(Malformed::Overlap {
                 what: next.map_or("the central directory", |_| "a member"),
-                other: previous.map_or_else(String::new, |member| member.name.to_owned()),
+                other: previous.map_or_else(String::new, |member| shortened(member.name)),
                 count: found.saturating_sub(start),
             })
             .at(start));

@@ -9,7 +9,7 @@ use std::io::Read;
 
 use super::Method;
 use crate::bytes::{Buffer, Cursor, to_u64, to_usize};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shortened_bytes};
 
 const SIGNATURE: &[u8] = b"PK\x03\x04";
 
@@ -20,7 +20,7 @@ const MOST_HEADERS: usize = 10_000;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Remains<'a> {
-    /// The name in the local header.
+    /// The name in the local header, shortened to 200 characters.
     pub name: String,
     /// How the bytes are stored.
     pub method: Method,
@@ -59,7 +59,7 @@ fn header(bytes: &[u8], start: usize) -> Option<Remains<'_>> {
     let name_length = cursor.u16("the name length").ok()?;
     let extra_length = cursor.u16("the extra length").ok()?;
     let name = cursor.take("the name", name_length.into()).ok()?;
-    let name = String::from_utf8_lossy(name).into_owned();
+    let name = shortened_bytes(name);
     cursor.take("the extra fields", extra_length.into()).ok()?;
     let rest = bytes.get(to_usize(cursor.offset())?..)?;
     Some(Remains {

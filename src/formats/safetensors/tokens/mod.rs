@@ -262,7 +262,8 @@ impl<'a> Tokens<'a> {
                 self.advance();
                 match self.rest_of_text() {
                     Ok(found) => {
-                        text = found;
+                        // serde_json copies it whole.
+                        text = shortened(&found);
                         Ok(Unexpected::Str(&text))
                     }
                     Err(error) => Err(error),
