@@ -10,8 +10,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 
-use crate::bytes::to_u64;
-use crate::error::{Error, Malformed, Result, shortened};
+use crate::error::{Error, Malformed, Result, shortened, shortened_display};
 use crate::limits::Budget;
 
 /// One value, in the order of the text.
@@ -70,7 +69,7 @@ impl<'a> Json<'a> {
         parsed.map_err(|error| {
             Error::malformed(Malformed::Invalid {
                 what: "the JSON",
-                reason: shortened(&error.to_string()),
+                reason: shortened_display(error),
             })
         })?;
         Ok(Self { nodes })
@@ -124,12 +123,12 @@ impl<'j> JsonValue<'j> {
 
     /// A text without its quotes, or a number as digits; empty for other values.
     #[must_use]
-    pub fn to_text(self) -> String {
+    pub fn to_text(self) -> Cow<'j, str> {
         match self.kind() {
-            Some(Kind::Text(text)) => text.to_string(),
-            Some(Kind::Integer(number)) => number.to_string(),
-            Some(Kind::Float(number)) => number.to_string(),
-            _ => String::new(),
+            Some(Kind::Text(text)) => Cow::Borrowed(text),
+            Some(Kind::Integer(number)) => Cow::Owned(number.to_string()),
+            Some(Kind::Float(number)) => Cow::Owned(number.to_string()),
+            _ => Cow::Borrowed(""),
         }
     }
 
@@ -187,11 +186,6 @@ struct Builder<'a, 'b> {
 
 impl<'a> Builder<'a, '_> {
     fn push(&mut self, kind: Kind<'a>) -> std::result::Result<usize, Error> {
-        let owned = match &kind {
-            Kind::Text(Cow::Owned(text)) => text.len(),
-            _ => 0,
-        };
-        self.budget.spend_heap(to_u64(owned))?;
         self.budget.grow(&mut self.nodes)?;
         let place = self.nodes.len();
         let next = place.saturating_add(1);
@@ -221,15 +215,13 @@ impl<'a> Seed<'_, 'a, '_> {
         }
     }
 
-    /// A text that has escapes, without them.
+    /// A text that has escapes, without them: charged before it is copied.
     fn copy<E: serde::de::Error>(self, text: &str) -> std::result::Result<String, E> {
-        let mut copy = String::new();
-        if copy.try_reserve_exact(text.len()).is_err() {
-            self.builder.borrow_mut().failed = Some(Error::out_of_memory());
-            return Err(E::custom("out of memory"));
-        }
-        copy.push_str(text);
-        Ok(copy)
+        let mut builder = self.builder.borrow_mut();
+        builder.budget.join(&[text]).map_err(|error| {
+            builder.failed = Some(error);
+            E::custom("out of budget")
+        })
     }
 
     /// Ends a list or object.
@@ -318,12 +310,12 @@ impl<'de> Visitor<'de> for Seed<'_, 'de, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut items: A) -> std::result::Result<(), A::Error> {
         let place = self.push(Kind::Object)?;
-        while let Some(key) = items.next_key::<Key<'de>>()? {
+        while let Some(key) = items.next_key_seed(Key(self))? {
             let at = self.builder.borrow().nodes.len();
             items.next_value_seed(self)?;
             let mut builder = self.builder.borrow_mut();
             if let Some(node) = builder.nodes.get_mut(at) {
-                node.key = Some(key.0);
+                node.key = Some(key);
             }
         }
         if let Some(key) = self.repeated(place)? {
@@ -334,31 +326,33 @@ impl<'de> Visitor<'de> for Seed<'_, 'de, '_> {
     }
 }
 
-/// A key, borrowed where it has no escapes.
-struct Key<'a>(Cow<'a, str>);
+/// Reads a key, borrowed where it has no escapes.
+struct Key<'s, 'a, 'b>(Seed<'s, 'a, 'b>);
 
-impl<'de> serde::Deserialize<'de> for Key<'de> {
+impl<'de> DeserializeSeed<'de> for Key<'_, 'de, '_> {
+    type Value = Cow<'de, str>;
+
     fn deserialize<D: serde::Deserializer<'de>>(
+        self,
         deserializer: D,
-    ) -> std::result::Result<Self, D::Error> {
-        struct Text;
+    ) -> std::result::Result<Cow<'de, str>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
 
-        impl<'de> Visitor<'de> for Text {
-            type Value = Key<'de>;
+impl<'de> Visitor<'de> for Key<'_, 'de, '_> {
+    type Value = Cow<'de, str>;
 
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a key")
-            }
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a key")
+    }
 
-            fn visit_borrowed_str<E>(self, text: &'de str) -> std::result::Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(text)))
-            }
+    fn visit_borrowed_str<E>(self, text: &'de str) -> std::result::Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(text))
+    }
 
-            fn visit_str<E>(self, text: &str) -> std::result::Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Text)
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> std::result::Result<Cow<'de, str>, E> {
+        self.0.copy(text).map(Cow::Owned)
     }
 }
 

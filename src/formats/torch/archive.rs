@@ -8,7 +8,7 @@ use super::flatten::{self, Stream};
 use super::storages::Storages;
 use super::{export, model_json, package, script};
 use crate::bytes::{Buffer, Endian, Span, to_u64};
-use crate::error::{Context, Error, Format, Malformed, Result, shortened};
+use crate::error::{Context, Error, Format, Malformed, Result, shortened, shortened_display};
 use crate::findings::{Finding, Severity};
 use crate::formats::pickle::{Judge, Loaded, Surroundings};
 use crate::formats::zip::{Archive, Member, check_crc, inflate};
@@ -142,7 +142,7 @@ impl<'a> Reader<'a, '_> {
     /// A member that must be there.
     pub(super) fn required(&self, name: &str) -> Result<Member<'a>> {
         self.find(name).copied().ok_or_else(|| {
-            let name = format!("{}{name}", self.prefix);
+            let name = shortened_display(format_args!("{}{name}", self.prefix));
             Error::missing("member", &name).at(self.archive.directory_start())
         })
     }
@@ -193,9 +193,8 @@ impl<'a> Reader<'a, '_> {
         let stream = Stream { source, ..stream };
         flatten::tensors(&loaded, stream, storages, &mut buffers, builder, budget)
             .in_member(pickle.name)?;
-        self.inflated.append(buffers);
-        self.read.push(pickle.data.start());
-        Ok(())
+        self.inflated.append(buffers, budget)?;
+        self.mark_read(pickle, budget)
     }
 
     pub(super) fn find(&self, name: &str) -> Option<&Member<'a>> {
@@ -233,7 +232,7 @@ impl<'a> Reader<'a, '_> {
         let mut judge = self.judge(pickle, budget);
         let loaded = pickle::load(contents, base, &mut judge, budget);
         builder.findings(judge.into_findings());
-        self.mark_read(pickle);
+        self.mark_read(pickle, budget)?;
         loaded
             .and_then(|loaded| take(&loaded, budget))
             .in_member(pickle.name)
@@ -260,8 +259,13 @@ impl<'a> Reader<'a, '_> {
     }
 
     /// Marks a member as looked at.
-    pub(super) fn mark_read(&mut self, member: &Member<'_>) {
+    ///
+    /// # Errors
+    /// `Limit` if the budget is spent, `Io` if there is no memory left.
+    pub(super) fn mark_read(&mut self, member: &Member<'_>, budget: &mut Budget) -> Result<()> {
+        budget.grow(&mut self.read)?;
         self.read.push(member.data.start());
+        Ok(())
     }
 
     /// The number of the source that holds a member, which is inflated if it has to be.
@@ -298,7 +302,7 @@ impl<'a> Reader<'a, '_> {
         }
         let Some((version, at)) = version else {
             if !budget.is_lenient() {
-                let name = format!("{}version", self.prefix);
+                let name = shortened_display(format_args!("{}version", self.prefix));
                 return Err(Error::missing("member", &name).at(self.archive.directory_start()));
             }
             let message = "the archive has no version; torch refuses it";

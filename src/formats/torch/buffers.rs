@@ -1,6 +1,6 @@
 //! Bytes that do not stand in the file as they are: inflated members, decoded arrays.
 
-use crate::bytes::Buffer;
+use crate::bytes::{Buffer, to_u64};
 use crate::error::Result;
 use crate::limits::Budget;
 
@@ -36,8 +36,20 @@ impl Buffers {
     }
 
     /// Takes over a list that continued this one.
-    pub(super) fn append(&mut self, mut continued: Self) {
-        self.list.append(&mut continued.list);
+    ///
+    /// # Errors
+    /// `Limit` if the budget is spent, `Io` if there is no memory left.
+    pub(super) fn append(&mut self, continued: Self, budget: &mut Budget) -> Result<()> {
+        let charged = continued
+            .list
+            .capacity()
+            .saturating_mul(size_of::<Buffer>());
+        for buffer in continued.list {
+            budget.grow(&mut self.list)?;
+            self.list.push(buffer);
+        }
+        budget.refund_heap(to_u64(charged));
+        Ok(())
     }
 
     pub(super) fn into_list(self) -> Vec<Buffer> {

@@ -331,8 +331,8 @@ fn described(tree: &Tree<'_>, key: NodeId, budget: &mut Budget) -> Result<Option
                 None => return Ok(None),
             },
         };
-        // The quotes, and a comma and a space.
-        budget.room(&mut text, part.len().saturating_add(4))?;
+        // The quotes, a comma and a space, and what may end the tuple.
+        budget.room(&mut text, part.len().saturating_add(6))?;
         let separator = if place == 0 { "" } else { ", " };
         for piece in [separator, quote, part, quote] {
             text.push_str(piece);

@@ -16,7 +16,7 @@ use super::archive::{self, Reader, note_unused};
 use super::placed;
 use super::rebuild::{Data, Spec};
 use super::storages::Storages;
-use crate::bytes::Endian;
+use crate::bytes::{Endian, to_u64};
 use crate::dtype::DType;
 use crate::error::{Context, Error, Result, shortened};
 use crate::findings::{Finding, Severity};
@@ -69,12 +69,13 @@ pub(super) fn read(
     let endian = reader.endian(budget)?;
     let models = reader.members_under("models/").count();
     for &(folder, suffix) in FOLDERS {
-        let (described, stored): (Vec<_>, Vec<_>) = reader
-            .members_under(folder)
-            .partition(|member| member.name.ends_with(suffix));
+        let describes = |member: &Member<'_>| member.name.ends_with(suffix);
+        let members = || reader.members_under(folder);
+        let described = budget.collect(members().filter(|member| describes(member)))?;
+        let stored = budget.collect(members().filter(|member| !describes(member)))?;
         let mut storages = reader.storages(&[(folder, "")], endian, builder, budget)?;
         for member in &stored {
-            reader.mark_read(member);
+            reader.mark_read(member, budget)?;
         }
         for member in &described {
             let inner = member.name.strip_prefix(reader.prefix).unwrap_or_default();
@@ -84,7 +85,7 @@ pub(super) fn read(
             // Several programs may use the same names.
             let prefix = match models {
                 0 | 1 => String::new(),
-                _ => format!("{}.", model.strip_suffix(suffix).unwrap_or_default()),
+                _ => budget.join(&[model.strip_suffix(suffix).unwrap_or_default(), "."])?,
             };
             let described = Described {
                 member,
@@ -101,7 +102,7 @@ pub(super) fn read(
     }
     sample_inputs(reader, builder, budget)?;
     for member in budget.collect(reader.members_under("models/"))? {
-        reader.mark_read(&member);
+        reader.mark_read(&member, budget)?;
     }
     Ok(())
 }
@@ -122,7 +123,7 @@ fn sample_inputs(
         let parsed = archive::read(contents, budget).in_member(member.name)?;
         builder.findings(parsed.index.findings().in_stream(member.name));
         tensors = tensors.saturating_add(parsed.index.len());
-        reader.mark_read(&member);
+        reader.mark_read(&member, budget)?;
     }
     if tensors > 0 {
         let message = format!("{tensors} tensors of sample inputs are not listed");
@@ -157,7 +158,7 @@ impl Described<'_, '_> {
         let config = json.root().get("config");
         let config = config.ok_or_else(|| Error::missing("key", "config"))?;
         for (name, described) in config.items() {
-            let name = format!("{}{name}", self.prefix);
+            let name = budget.join(&[&self.prefix, name])?;
             let path = described.get("path_name").and_then(JsonValue::as_str);
             let path = path.ok_or_else(|| Error::missing("key", "path_name").for_tensor(&name))?;
             let pickled = described.get("use_pickle").and_then(JsonValue::as_bool);
@@ -169,6 +170,8 @@ impl Described<'_, '_> {
                 }
                 _ => self.pickled(&name, path, reader, builder, budget)?,
             }
+            // The index has a copy of its own.
+            budget.refund_heap(to_u64(name.capacity()));
         }
         Ok(())
     }
@@ -240,7 +243,7 @@ impl Described<'_, '_> {
         builder: &mut Builder,
         budget: &mut Budget,
     ) -> Result<()> {
-        let path = format!("{}{path}", self.folder);
+        let path = budget.join(&[self.folder, path])?;
         let member = reader.required(&path)?;
         // torch stores it; a program that zips the archive again may deflate it.
         let inflated = inflate(reader.bytes, &member, budget)?;
@@ -259,7 +262,7 @@ impl Described<'_, '_> {
             None => (0, member.data.start()),
         };
         let moved = Moved {
-            prefix: &format!("{name}."),
+            prefix: &budget.join(&[name, "."])?,
             name: None,
             stream: member.name,
             offset,

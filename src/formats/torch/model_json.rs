@@ -12,12 +12,14 @@
 //! `caffe2/proto/caffe2.proto` (`TensorProto.DataType`). Protobuf writes 64-bit integers as texts and
 //! leaves out what has its default.
 
+use std::borrow::Cow;
+
 use super::archive::{Reader, note_unused};
 use super::rebuild::{Data, Spec};
 use super::storages::{Storage, Storages};
 use super::{attributes_pkl, placed};
 use crate::dtype::DType;
-use crate::error::{Context, Error, Malformed, Result};
+use crate::error::{Context, Error, Malformed, Result, shortened};
 use crate::findings::{Finding, Severity};
 use crate::formats::json::{Json, JsonValue};
 use crate::formats::zip::{Member, inflate};
@@ -57,7 +59,7 @@ pub(super) fn read(
         Some(buffer) => buffer.bytes(),
         None => member.stored(reader.bytes),
     };
-    reader.mark_read(&member);
+    reader.mark_read(&member, budget)?;
     let attributes = match reader.find("attributes.pkl").copied() {
         Some(pickle) => reader.values(&pickle, builder, budget, attributes_pkl::read)?,
         None => Vec::new(),
@@ -78,7 +80,7 @@ pub(super) fn read(
         reader.walk(&pickle, builder, budget)?;
     }
     for member in budget.collect(reader.members_under("libs/"))? {
-        reader.mark_read(&member);
+        reader.mark_read(&member, budget)?;
     }
     let message = "the archive holds TorchScript code, which torch.jit.load compiles";
     builder.finding(Finding::new(Severity::Note, "torchscript-code", message));
@@ -249,9 +251,10 @@ impl Model<'_> {
             let scale = tensor.get("scale").map(JsonValue::to_text);
             let zero_point = field(tensor, "zeroPoint", "zero_point").map(JsonValue::to_text);
             let message = format!(
-                "{name:?} is quantized with scale {} and zero point {}",
-                scale.as_deref().unwrap_or("0"),
-                zero_point.as_deref().unwrap_or("0"),
+                "{:?} is quantized with scale {} and zero point {}",
+                shortened(name),
+                shortened(scale.as_deref().unwrap_or("0")),
+                shortened(zero_point.as_deref().unwrap_or("0")),
             );
             builder.finding(Finding::new(Severity::Warning, "quantized", message));
         }
@@ -271,7 +274,7 @@ fn storage(tensor: JsonValue<'_>, storages: &mut Storages<'_>) -> Result<Storage
 }
 
 /// The element type, and its name in the message.
-fn dtype(tensor: JsonValue<'_>, quantized: bool) -> (DType, String) {
+fn dtype<'j>(tensor: JsonValue<'j>, quantized: bool) -> (DType, Cow<'j, str>) {
     let stated = field(tensor, "dataType", "data_type");
     let name = stated.and_then(JsonValue::as_str);
     let number = stated.and_then(JsonValue::as_u64);

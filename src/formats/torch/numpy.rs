@@ -17,7 +17,7 @@ use super::call::Call;
 use super::rebuild::{Data, Rebuilt, Spec};
 use crate::bytes::{Endian, to_u64};
 use crate::dtype::DType;
-use crate::error::{Error, Malformed, Result};
+use crate::error::{Context, Error, Malformed, Result};
 use crate::formats::pickle::{NodeId, Object, Tree, Value};
 use crate::index::{Absence, ValueType};
 
@@ -100,21 +100,25 @@ fn array<'t>(
         class: ("numpy", "ndarray"),
         ..Spec::new(dtype, data, call.declared_at)
     };
-    spec.strides = strides(&spec.shape, fortran).ok_or_else(|| {
-        let what = "the number of elements";
-        Error::malformed(Malformed::Overflow { what }).at(call.declared_at)
-    })?;
+    spec.strides = strides(&spec.shape, fortran).at(call.declared_at)?;
     Ok(Rebuilt::Tensor(Box::new(spec)))
 }
 
 /// Row-major strides, or column-major ones for an array in Fortran's order.
-fn strides(shape: &[u64], fortran: bool) -> Option<Vec<u64>> {
-    let mut strides = vec![0; shape.len()];
+fn strides(shape: &[u64], fortran: bool) -> Result<Vec<u64>> {
+    let mut strides = Vec::new();
+    strides
+        .try_reserve_exact(shape.len())
+        .map_err(|_| Error::out_of_memory())?;
+    strides.resize(shape.len(), 0);
     let mut next: u64 = 1;
-    let mut set = |stride: &mut u64, dimension: u64| {
+    let mut set = |stride: &mut u64, dimension: u64| -> Result<()> {
         *stride = next;
-        next = next.checked_mul(dimension.max(1))?;
-        Some(())
+        next = next.checked_mul(dimension.max(1)).ok_or_else(|| {
+            let what = "the number of elements";
+            Error::malformed(Malformed::Overflow { what })
+        })?;
+        Ok(())
     };
     let pairs = strides.iter_mut().zip(shape.iter().copied());
     if fortran {
@@ -126,7 +130,7 @@ fn strides(shape: &[u64], fortran: bool) -> Option<Vec<u64>> {
             set(stride, dimension)?;
         }
     }
-    Some(strides)
+    Ok(strides)
 }
 
 /// The type that a call of `numpy.dtype` makes: ours, NumPy's name for it, and its byte order.

@@ -10,6 +10,7 @@
 
 use super::archive::{Reader, note_unused};
 use super::flatten::Stream;
+use crate::bytes::to_u64;
 use crate::error::{Error, ErrorKind, Result, shortened};
 use crate::findings::{Finding, Severity, Verdict};
 use crate::formats::zip::Method;
@@ -31,7 +32,7 @@ pub(super) fn read(
         let inner = member.name.strip_prefix(reader.prefix).unwrap_or_default();
         if inner.ends_with(".py") {
             code = code.saturating_add(1);
-            reader.mark_read(&member);
+            reader.mark_read(&member, budget)?;
         }
         if inner == "byteorder" || inner.starts_with(".data/") || inner.ends_with(".py") {
             continue;
@@ -39,16 +40,17 @@ pub(super) fn read(
         // A resource may be a pickle, a text or anything: pickles start with their protocol.
         let stored = member.stored(reader.bytes);
         if member.method == Method::Stored && !matches!(stored, [0x80, 2..=5, ..]) {
-            reader.mark_read(&member);
+            reader.mark_read(&member, budget)?;
             continue;
         }
-        let prefix = format!("{inner}.");
+        let prefix = budget.join(&[inner, "."])?;
         let stream = Stream {
             prefix: &prefix,
             ..Stream::default()
         };
         let read = reader.pickle(&member, stream, &mut storages, builder, budget);
-        reader.mark_read(&member);
+        reader.mark_read(&member, budget)?;
+        budget.refund_heap(to_u64(prefix.capacity()));
         read.or_else(|error| note_broken(error, inner, builder))?;
     }
     if code > 0 {

@@ -31,7 +31,7 @@ pub(super) enum Data<'t> {
 }
 
 /// A tensor as its rebuild call describes it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Spec<'t> {
     pub(super) dtype: DType,
     /// The framework's own name, for a dtype that we do not know.

@@ -15,7 +15,7 @@ use super::buffers::Buffers;
 use super::flatten::{self, Stream};
 use super::rebuild::{Data, Spec};
 use super::storages::{Storage, Storages};
-use crate::bytes::{Cursor, Endian, Span, to_u64};
+use crate::bytes::{Cursor, Endian, Span, to_u64, to_usize};
 use crate::dtype::DType;
 use crate::error::{Context, Error, Format, Malformed, Result};
 use crate::findings::{Finding, Severity};
@@ -207,22 +207,32 @@ impl<'a> Part<'a> {
             let rank = cursor.u32("a tensor's rank")?;
             budget.allow(Limit::Rank, rank.into()).at(at)?;
             cursor.take("the upper half of the rank", 4)?;
-            for _ in 0..rank {
-                spec.shape.push(positive(&mut cursor, "a tensor's size")?);
-            }
-            for _ in 0..rank {
-                let stride = positive(&mut cursor, "a tensor's stride")?;
-                spec.strides.push(stride);
-            }
+            spec.shape = list(&mut cursor, rank, "a tensor's size", budget)?;
+            spec.strides = list(&mut cursor, rank, "a tensor's stride", budget)?;
             spec.offset = positive(&mut cursor, "a tensor's storage offset")?;
             self.at = cursor.offset();
-            budget
-                .spend_heap(to_u64(size_of::<Spec<'_>>()).saturating_add(u64::from(rank) * 16))?;
+            budget.spend_heap(to_u64(size_of::<Spec<'_>>()))?;
             insert(&mut tensors, key, spec, "tensor", budget).at(at)?;
         }
         self.expect_end(builder);
         Ok(tensors)
     }
+}
+
+/// So many numbers, of which the file may have fewer.
+fn list(
+    cursor: &mut Cursor<'_>,
+    count: u32,
+    what: &'static str,
+    budget: &mut Budget,
+) -> Result<Vec<u64>> {
+    let most = u64::from(count).min(cursor.remaining() / 8);
+    let mut numbers = Vec::new();
+    budget.reserve(&mut numbers, to_usize(most).unwrap_or(usize::MAX))?;
+    for _ in 0..count {
+        numbers.push(positive(cursor, what)?);
+    }
+    Ok(numbers)
 }
 
 fn positive(cursor: &mut Cursor<'_>, what: &'static str) -> Result<u64> {

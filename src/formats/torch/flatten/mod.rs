@@ -54,6 +54,7 @@ pub(super) fn tensors(
         let dimensions = storages.len().saturating_mul(2);
         builder.reserve(storages.len(), dimensions, budget)?;
     }
+    let path = budget.join(&[stream.prefix])?;
     let mut on_path = Vec::new();
     budget.reserve(&mut on_path, loaded.tree.len())?;
     on_path.resize(loaded.tree.len(), false);
@@ -65,7 +66,7 @@ pub(super) fn tensors(
         arrays: HashMap::new(),
         builder,
         budget,
-        path: stream.prefix.to_owned(),
+        path,
         open: Vec::new(),
         on_path,
         visits_left: values.saturating_mul(4).saturating_add(64),
@@ -255,7 +256,13 @@ impl<'t> Walk<'t, '_, '_, '_> {
             return Ok(None);
         };
         match self.storages.tensors.get(&key) {
-            Some(spec) => Ok(Some(spec.clone())),
+            Some(spec) => Ok(Some(Spec {
+                shape: copied(&spec.shape)?,
+                strides: copied(&spec.strides)?,
+                companions: spec.companions.clone(),
+                data: spec.data.clone(),
+                ..*spec
+            })),
             None => Err(Error::missing("tensor", &key.to_string())),
         }
     }
@@ -395,4 +402,13 @@ impl<'t> Walk<'t, '_, '_, '_> {
         }
         self.enter(node, inner.into())
     }
+}
+
+/// The numbers of a tensor, of which the file states how many there are.
+fn copied(numbers: &[u64]) -> Result<Vec<u64>> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(numbers.len())
+        .map_err(|_| Error::out_of_memory())?;
+    copy.extend_from_slice(numbers);
+    Ok(copy)
 }
