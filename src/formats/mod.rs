@@ -8,6 +8,7 @@
 
 mod detect;
 pub mod gguf;
+mod gzip;
 mod head;
 pub mod json;
 pub(crate) mod nested;
