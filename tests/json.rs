@@ -18,7 +18,7 @@ fn values_answer_only_as_what_they_are() {
         br#"["a\u00e9", -4, 0.5, 18446744073709551615, true, null, [1], {"k": 2}, 3.0, -1.0]"#;
     let json = Json::parse(text, &mut Budget::default()).unwrap();
     let values: Vec<_> = json.root().items().map(|(_, value)| value).collect();
-    let texts: Vec<String> = values.iter().map(|value| value.to_text()).collect();
+    let texts: Vec<_> = values.iter().map(|value| value.to_text()).collect();
     let expected = [
         "a\u{e9}",
         "-4",
