@@ -269,6 +269,42 @@ impl<'a> Text<'a> {
 
 impl std::fmt::Debug for Text<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Debug::fmt(&self.to_string_lossy(), formatter)
+        use std::fmt::Write as _;
+
+        // As `str` prints it, piece by piece: a copy with what is wrong replaced takes three times the room.
+        formatter.write_char('"')?;
+        for chunk in self.0.utf8_chunks() {
+            for letter in chunk.valid().chars() {
+                match letter {
+                    '\'' => formatter.write_char(letter)?,
+                    _ => write!(formatter, "{}", letter.escape_debug())?,
+                }
+            }
+            if !chunk.invalid().is_empty() {
+                formatter.write_char(char::REPLACEMENT_CHARACTER)?;
+            }
+        }
+        formatter.write_char('"')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Text;
+
+    #[test]
+    fn text_prints_as_the_lossy_copy_of_it() {
+        let letters: String = ('\0'..='\u{3ff}').chain(['\u{200d}', '語', '😀']).collect();
+        for bytes in [
+            letters.as_bytes(),
+            b"",
+            b"it's \"quoted\"\n",
+            b"a\xff\xfe\xf0\x9f\x98b\xe8\xaa",
+            "e\u{301}\u{301}".as_bytes(),
+            "\u{301}".as_bytes(),
+        ] {
+            let text = Text(bytes);
+            assert_eq!(format!("{text:?}"), format!("{:?}", text.to_string_lossy()));
+        }
     }
 }
