@@ -222,4 +222,26 @@ mod tests {
         assert_eq!(findings.dropped(), 1);
         assert_eq!(findings.verdict(), Verdict::Dangerous);
     }
+
+    #[test]
+    fn findings_of_an_inner_file_keep_their_count_and_verdict() {
+        let mut inner = Findings::default();
+        for _ in 0..=Findings::MOST {
+            inner.push(Finding::new(
+                Severity::Verdict(Verdict::Malformed),
+                "x",
+                "same",
+            ));
+        }
+        inner.push(Finding::new(Severity::Note, "y", "other").in_stream("pickle"));
+        let moved = inner.in_stream(&"n".repeat(199));
+        assert_eq!(moved.as_slice().len(), inner.as_slice().len());
+        assert_eq!((moved.dropped(), moved.verdict()), (1, Verdict::Malformed));
+        assert!(moved.is_full("x") && !moved.is_full("y"));
+        let streams = moved.as_slice().iter().map(|finding| &finding.stream);
+        let lengths: Vec<usize> = streams.map(|stream| stream.chars().count()).collect();
+        assert_eq!(lengths[0], 199);
+        assert_eq!(lengths[Findings::MOST], 201, "both names, shortened");
+        assert_eq!(inner.in_stream("").as_slice(), inner.as_slice());
+    }
 }

@@ -133,6 +133,13 @@ fn tuple_key() -> Vec<u8> {
     pickle(dict(&[(tuple(&items), value)]))
 }
 
+/// Arrays whose bytes are decoded into a buffer each.
+fn decoded_arrays() -> Vec<u8> {
+    let array = numpy_array(numpy_dtype("u1", "|"), &[1], false, encoded("a"));
+    let pairs = (0..3_000).map(|at| (text(&format!("{at}")), array.clone()));
+    checkpoint(&pickle(dict(&pairs.collect::<Vec<_>>())))
+}
+
 // Archives of torch.
 
 fn package(members: Vec<Entry>) -> Vec<u8> {
@@ -378,6 +385,13 @@ fn text_for_a_number() -> Vec<u8> {
         .build()
 }
 
+fn broken_text_for_a_number() -> Vec<u8> {
+    Gguf::default()
+        .pair_string("general.architecture", b"llama")
+        .pair_string("llama.context_length", &broken())
+        .build()
+}
+
 fn nested_arrays() -> Vec<u8> {
     let level = [ARRAY.to_le_bytes().as_slice(), &1_u64.to_le_bytes()].concat();
     let last = [U32.to_le_bytes().as_slice(), &0_u64.to_le_bytes()].concat();
@@ -482,6 +496,7 @@ const MADE: &[Made] = &[
     Made::any("nested names", nested_names),
     Made::any("numpy shape", numpy_shape),
     Made::any("tuple key", tuple_key),
+    Made::any("decoded arrays", decoded_arrays),
     Made::any("long resource", long_resource),
     Made::any("many pickles", many_pickles),
     Made::any("many deflated pickles", many_deflated_pickles),
@@ -505,6 +520,7 @@ const MADE: &[Made] = &[
     Made::any("text for an offset", text_for_an_offset),
     Made::any("architecture", architecture),
     Made::any("text for a number", text_for_a_number),
+    Made::any("broken text for a number", broken_text_for_a_number),
     Made::any("nested arrays", nested_arrays),
     Made::any("long name of an unknown type", long_name_of_an_unknown_type),
     Made::any("gap before a long name", gap_before_a_long_name),

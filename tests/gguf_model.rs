@@ -74,6 +74,25 @@ fn numbers_out_of_range_or_of_other_types_are_errors() {
     assert!(Model::new(not_finite.metadata()).rope_freq_base().is_err());
 }
 
+/// A key that starts with it would be made for every question.
+#[test]
+fn an_architecture_is_no_longer_than_a_name() {
+    for (length, taken) in [(255, true), (256, false), (100_000, false)] {
+        let architecture = vec![b'a'; length];
+        let checkpoint = open(&Gguf::default().pair_string("general.architecture", &architecture));
+        let model = Model::new(checkpoint.metadata());
+        assert_eq!(model.architecture().unwrap().len(), length);
+        match model.context_length() {
+            Ok(number) => assert!(taken && number.is_none()),
+            Err(error) => {
+                assert!(!taken && error.kind() == ErrorKind::Malformed);
+                let words = format!("{length} bytes long, expected at most 255 bytes");
+                assert!(error.to_string().contains(&words), "{error}");
+            }
+        }
+    }
+}
+
 #[test]
 fn head_counts_are_one_number_or_one_per_layer() {
     let one = with("toy.attention.head_count", U32, &8_u32.to_le_bytes());
