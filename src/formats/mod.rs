@@ -8,7 +8,6 @@
 
 mod detect;
 pub mod gguf;
-mod gzip;
 mod head;
 pub mod json;
 pub(crate) mod nested;

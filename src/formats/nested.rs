@@ -6,7 +6,7 @@
 use std::io::Read;
 
 use super::tar::Archive;
-use super::{Parsed, detect, gzip, safetensors, tar, torch};
+use super::{Parsed, detect, safetensors, tar, torch};
 use crate::bytes::{Buffer, to_u64};
 use crate::error::{Context, Error, Format, Malformed, Result, shortened};
 use crate::findings::{Finding, Severity};
@@ -55,7 +55,7 @@ pub(super) fn read_tar(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
         // Several checkpoints may use the same names.
         let prefix = match inner.len() {
             1 => String::new(),
-            _ => budget.join(&[&member.name, "/"])?,
+            _ => format!("{}/", member.name),
         };
         let moved = Moved {
             prefix: &prefix,
@@ -66,7 +66,7 @@ pub(super) fn read_tar(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
             buffers: u32::try_from(inflated.len()).unwrap_or(u32::MAX),
         };
         builder.absorb(&parsed.index, contents, moved, budget)?;
-        take_over(parsed.inflated, &mut inflated, budget)?;
+        inflated.extend(parsed.inflated);
     }
     if others > 0 {
         let message = format!("{others} members of the archive are no checkpoints");
@@ -106,21 +106,12 @@ pub(super) fn read_gzip(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
     builder.absorb(&parsed.index, inflated.bytes(), moved, budget)?;
     let index = builder.finish(bytes, budget)?;
     let mut buffers = vec![inflated];
-    take_over(parsed.inflated, &mut buffers, budget)?;
+    buffers.extend(parsed.inflated);
     Ok(Parsed {
         format: parsed.format,
         index,
         inflated: buffers,
     })
-}
-
-/// Adds the buffers of an inner file to those of the outer one.
-fn take_over(inner: Vec<Buffer>, outer: &mut Vec<Buffer>, budget: &mut Budget) -> Result<()> {
-    for buffer in inner {
-        budget.grow(outer)?;
-        outer.push(buffer);
-    }
-    Ok(())
 }
 
 /// A file that is one compressed stream.
@@ -142,7 +133,7 @@ impl Stream {
 
     fn decoder<'a>(self, bytes: &'a [u8]) -> Box<dyn Read + 'a> {
         match self {
-            Self::Gzip => Box::new(gzip::Decoder::new(bytes)),
+            Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(bytes)),
             Self::Zlib => Box::new(flate2::bufread::ZlibDecoder::new(bytes)),
         }
     }
