@@ -423,23 +423,6 @@ fn overlap_with_a_long_name() -> Vec<u8> {
 
 // Others.
 
-fn gzip_field(flags: u8) -> Vec<u8> {
-    [&[0x1f, 0x8b, 8, flags, 0, 0, 0, 0, 0, 3][..], &[0xff, 0xff]].concat()
-}
-
-/// Twelve bytes that ask for 65,535 more.
-fn gzip_extra() -> Vec<u8> {
-    gzip_field(4)
-}
-
-fn gzip_name() -> Vec<u8> {
-    [gzip_field(8), broken()].concat()
-}
-
-fn gzip_comment() -> Vec<u8> {
-    [gzip_field(16), broken()].concat()
-}
-
 fn npy_header() -> Vec<u8> {
     let mut header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (1,), }".to_vec();
     header.resize(LONG, 0xff);
@@ -524,9 +507,6 @@ const MADE: &[Made] = &[
     Made::any("long name of an unknown type", long_name_of_an_unknown_type),
     Made::any("gap before a long name", gap_before_a_long_name),
     Made::any("overlap with a long name", overlap_with_a_long_name),
-    Made::any("gzip extra", gzip_extra),
-    Made::any("gzip name", gzip_name),
-    Made::any("gzip comment", gzip_comment),
     Made::any("npy header", npy_header),
     Made::any("onnx domain", onnx_domain),
     Made::any("onnx location", onnx_location),
