@@ -55,7 +55,7 @@ pub(super) fn read_tar(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
         // Several checkpoints may use the same names.
         let prefix = match inner.len() {
             1 => String::new(),
-            _ => format!("{}/", member.name),
+            _ => budget.join(&[&member.name, "/"])?,
         };
         let moved = Moved {
             prefix: &prefix,
@@ -66,7 +66,7 @@ pub(super) fn read_tar(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
             buffers: u32::try_from(inflated.len()).unwrap_or(u32::MAX),
         };
         builder.absorb(&parsed.index, contents, moved, budget)?;
-        inflated.extend(parsed.inflated);
+        take_over(parsed.inflated, &mut inflated, budget)?;
     }
     if others > 0 {
         let message = format!("{others} members of the archive are no checkpoints");
@@ -106,12 +106,21 @@ pub(super) fn read_gzip(bytes: &[u8], budget: &mut Budget) -> Result<Parsed> {
     builder.absorb(&parsed.index, inflated.bytes(), moved, budget)?;
     let index = builder.finish(bytes, budget)?;
     let mut buffers = vec![inflated];
-    buffers.extend(parsed.inflated);
+    take_over(parsed.inflated, &mut buffers, budget)?;
     Ok(Parsed {
         format: parsed.format,
         index,
         inflated: buffers,
     })
+}
+
+/// Adds the buffers of an inner file to those of the outer one.
+fn take_over(inner: Vec<Buffer>, outer: &mut Vec<Buffer>, budget: &mut Budget) -> Result<()> {
+    for buffer in inner {
+        budget.grow(outer)?;
+        outer.push(buffer);
+    }
+    Ok(())
 }
 
 /// A file that is one compressed stream.
