@@ -66,6 +66,30 @@ fn a_dangerous_global_behind_many_unknown_ones_is_reported() {
     }
 }
 
+/// `a.b.c` is the name `c` of the module `a.b`, or `b.c` of `a`, which walks through attributes: the second is reported
+/// though the first reads the same, and the first is not reported again behind it.
+#[test]
+fn a_dangerous_global_that_reads_as_an_unknown_one_is_reported() {
+    let names = ["a.b\nc", "a\nb.c", "a.b\nc"].map(String::from);
+    let codes = codes(&globals(&names));
+    assert_eq!(codes, ["unrecognised-global", "dangerous-global"]);
+}
+
+/// A name that is not remembered counts as often as it is mentioned.
+#[test]
+fn each_mention_of_a_global_that_is_not_remembered_is_counted() {
+    let mut names: Vec<String> = (0..=Findings::MOST)
+        .map(|no| format!("module{no}\nx"))
+        .collect();
+    let last = names.last().unwrap().clone();
+    names.push(last);
+    // The first name is one of those remembered.
+    names.push(String::from("module0\nx"));
+    let findings = judge(&globals(&names));
+    assert_eq!(findings.as_slice().len(), Findings::MOST);
+    assert_eq!(findings.dropped(), 2);
+}
+
 /// An object of a class that nobody knows may take items, and keyword arguments: what it does with them is as unknown
 /// as the class, which is reported.
 #[test]
