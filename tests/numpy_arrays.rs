@@ -133,11 +133,11 @@ fn bytes_of_arrays_have_the_forms_that_picklers_write() {
         let options = OpenOptions::new().allow_dangerous(true);
         let file = checkpoint(&pickle_of(of(data)));
         let model = options.from_bytes(file).unwrap();
-        assert_eq!(
-            model.tensor("x").unwrap().bytes().unwrap(),
-            [1, 0xff],
-            "{form}"
-        );
+        let tensor = model.tensor("x").unwrap();
+        assert_eq!(tensor.bytes().unwrap(), [1, 0xff], "{form}");
+        let attributes = tensor.attributes();
+        let class = (attributes.class_module, attributes.class_name);
+        assert_eq!(class, ("numpy", "ndarray"), "{form}");
     }
     for (data, words) in [
         (encoded("\u{1}\u{100}"), "outside latin-1"),

@@ -53,6 +53,17 @@ fn names(model: &Checkpoint) -> Vec<String> {
 }
 
 #[test]
+fn a_tensor_keeps_whether_it_takes_a_gradient() {
+    for (flag, gradient) in [(TRUE, true), (FALSE, false)] {
+        let [storage, size, stride] = [storage("FloatStorage", "0", 2), ints(&[2]), ints(&[1])];
+        let arguments = [storage, int(0), size, stride, flag.to_vec(), hooks()];
+        let model = open(utils("_rebuild_tensor_v2", &arguments));
+        let tensor = model.tensor("x").unwrap();
+        assert_eq!(tensor.attributes().requires_grad, gradient);
+    }
+}
+
+#[test]
 fn a_nested_tensor_is_its_four_parts() {
     let longs =
         |size: &[i32], stride: &[i32]| tensor(storage("LongStorage", "0", 1), 0, size, stride);
