@@ -173,9 +173,8 @@ fn tarred() -> Vec<u8> {
     support::tar::tar(&entries)
 }
 
-/// A stream of torch 0.4, with many storages.
+/// A stream of torch 0.4, with so many storages that their list needs a large allocation.
 fn legacy() -> Vec<u8> {
-    let many = 600;
     let id = |key: usize| {
         let parts = [
             text("storage"),
@@ -187,16 +186,16 @@ fn legacy() -> Vec<u8> {
         ];
         [support::torch::tuple(&parts), b"Q".to_vec()].concat()
     };
-    let pairs: Vec<(Vec<u8>, Vec<u8>)> = (0..many)
+    let pairs: Vec<(Vec<u8>, Vec<u8>)> = (0..MANY)
         .map(|at| (text(&name(at)), tensor(id(at), 0, &[2], &[1])))
         .collect();
-    let keys: Vec<u8> = (0..many).flat_map(|at| text(&at.to_string())).collect();
+    let keys: Vec<u8> = (0..MANY).flat_map(|at| text(&at.to_string())).collect();
     let mut file = pickle(b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19".to_vec());
     file.extend(pickle(b"M\xe9\x03".to_vec()));
     file.extend(pickle(dict(&[(text("little_endian"), b"\x88".to_vec())])));
     file.extend(pickle(dict(&pairs)));
     file.extend(pickle([b"](".to_vec(), keys, b"e".to_vec()].concat()));
-    for _ in 0..many {
+    for _ in 0..MANY {
         file.extend(2_u64.to_le_bytes());
         file.extend([0; 8]);
     }
