@@ -216,6 +216,14 @@ fn numbers() -> Vec<Case> {
         malformed("dimension_string", "invalid", shape("\"2\"")),
         malformed("dimension_leading_zero", "invalid", shape("02")),
         malformed(
+            "dimensions_missing_around_comma",
+            "invalid",
+            build(
+                r#"{"x":{"dtype":"U8","shape":[,],"data_offsets":[0,1]}}"#,
+                &[7],
+            ),
+        ),
+        malformed(
             "dimension_above_64_bits",
             "unexpected",
             shape("18446744073709551616"),
