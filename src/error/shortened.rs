@@ -66,8 +66,12 @@ mod tests {
 
     #[test]
     fn what_is_cut_before_and_after_it_is_printed_is_the_same() {
+        let counts: &[usize] = match cfg!(miri) {
+            true => &[1, 201],
+            false => &[0, 1, 99, 100, 198, 199, 200, 201, 202, 1_000],
+        };
         for letter in ["a", "é", "語", "😀", "\n", "\"", "\u{7f}"] {
-            for count in [0, 1, 99, 100, 198, 199, 200, 201, 202, 1_000] {
+            for &count in counts {
                 let text = letter.repeat(count);
                 assert_eq!(shortened_display(&text), shortened(&text));
                 let quoted = format!("{text:?}");
