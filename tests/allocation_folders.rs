@@ -10,7 +10,6 @@ mod allocation;
 mod support;
 
 use std::path::Path;
-use std::process::Command;
 
 use weighbridge::{Checkpoint, ErrorKind, OpenOptions, Result};
 
@@ -153,23 +152,5 @@ fn child() {
 
 #[test]
 fn memory_that_cannot_be_had_for_many_files_is_an_error() {
-    let mut aborted = Vec::new();
-    for (name, ..) in CASES {
-        let arguments = ["child", "--exact", "--ignored", "--nocapture"];
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args(arguments)
-            .env(CHILD, name)
-            .env("RUST_BACKTRACE", "0")
-            .output()
-            .unwrap();
-        let (out, error) = (
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr),
-        );
-        println!("{out}{error}");
-        if !output.status.success() {
-            aborted.push(name);
-        }
-    }
-    assert!(aborted.is_empty(), "{aborted:?}");
+    support::children::check_all(CHILD, CASES.iter().map(|(name, ..)| *name));
 }

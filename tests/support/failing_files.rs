@@ -3,13 +3,12 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
-use std::process::Command;
-
 use weighbridge::{
     Access, Checkpoint, ErrorKind, Limits, OpenOptions, Result, Scanner, Strictness, Verdict,
 };
 
 use crate::allocation;
+use crate::support::children;
 
 /// Allocations of this many bytes and more have a size that comes from the file: the largest of a size of its
 /// own is the state of the inflater, 43,296 bytes.
@@ -152,28 +151,5 @@ pub fn child(table: &[Made], used: fn(&Checkpoint)) {
 
 /// Starts the process of each file.
 pub fn check_all(table: &[Made]) {
-    let mut aborted = Vec::new();
-    for made in table {
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "child",
-                "--exact",
-                "--ignored",
-                "--nocapture",
-                "--test-threads=1",
-            ])
-            .env(CHILD, made.name)
-            .env("RUST_BACKTRACE", "0")
-            .output()
-            .unwrap();
-        let (out, error) = (
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr),
-        );
-        println!("{out}{error}");
-        if !output.status.success() {
-            aborted.push(made.name);
-        }
-    }
-    assert!(aborted.is_empty(), "{aborted:?}");
+    children::check_all(CHILD, table.iter().map(|made| made.name));
 }

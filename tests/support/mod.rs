@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub mod children;
 pub mod gguf;
 pub mod growth;
 pub mod outcome;
