@@ -2,7 +2,7 @@
 
 use super::TensorView;
 use super::gather::Layout;
-use crate::bytes::{to_u64, to_usize};
+use crate::bytes::{room, to_u64, to_usize};
 use crate::dtype::{Class, DType, Fields};
 use crate::error::{Caller, Error, Result};
 use crate::index::Signs;
@@ -88,11 +88,7 @@ impl TensorView<'_> {
         }
         let mut chunk = Vec::new();
         layout.slabs(CHUNK_BYTES, |slab| {
-            let more = slab.length.saturating_sub(chunk.len());
-            chunk
-                .try_reserve_exact(more)
-                .map_err(|_| Error::out_of_memory())?;
-            chunk.resize(slab.length, 0);
+            room::resize(&mut chunk, slab.length, 0)?;
             layout.gather(slab, raw, &mut chunk)?;
             fixes.apply(&mut chunk);
             visit(&chunk)

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 
 use super::call::Call;
 use super::rebuild::{Data, Rebuilt, Spec};
-use crate::bytes::{Endian, to_u64};
+use crate::bytes::{Endian, room, to_u64};
 use crate::dtype::DType;
 use crate::error::{Context, Error, Malformed, Result};
 use crate::formats::pickle::{NodeId, Object, Tree, Value};
@@ -107,10 +107,7 @@ fn array<'t>(
 /// Row-major strides, or column-major ones for an array in Fortran's order.
 fn strides(shape: &[u64], fortran: bool) -> Result<Vec<u64>> {
     let mut strides = Vec::new();
-    strides
-        .try_reserve_exact(shape.len())
-        .map_err(|_| Error::out_of_memory())?;
-    strides.resize(shape.len(), 0);
+    room::resize(&mut strides, shape.len(), 0)?;
     let mut next: u64 = 1;
     let mut set = |stride: &mut u64, dimension: u64| -> Result<()> {
         *stride = next;

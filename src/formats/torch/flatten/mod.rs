@@ -9,7 +9,7 @@ mod push;
 
 use std::collections::HashMap;
 
-use crate::bytes::{Endian, Span, to_u64};
+use crate::bytes::{Endian, Span, room, to_u64};
 use crate::dtype::DType;
 use crate::error::{Context, Error, Result, shortened};
 use crate::findings::{Finding, Severity};
@@ -257,8 +257,8 @@ impl<'t> Walk<'t, '_, '_, '_> {
         };
         match self.storages.tensors.get(&key) {
             Some(spec) => Ok(Some(Spec {
-                shape: copied(&spec.shape)?,
-                strides: copied(&spec.strides)?,
+                shape: room::list(spec.shape.iter().copied())?,
+                strides: room::list(spec.strides.iter().copied())?,
                 companions: spec.companions.clone(),
                 data: spec.data.clone(),
                 ..*spec
@@ -402,13 +402,4 @@ impl<'t> Walk<'t, '_, '_, '_> {
         }
         self.enter(node, inner.into())
     }
-}
-
-/// The numbers of a tensor, of which the file states how many there are.
-fn copied(numbers: &[u64]) -> Result<Vec<u64>> {
-    let mut copy = Vec::new();
-    copy.try_reserve_exact(numbers.len())
-        .map_err(|_| Error::out_of_memory())?;
-    copy.extend_from_slice(numbers);
-    Ok(copy)
 }
